@@ -1,0 +1,93 @@
+// A channel carries invocations to one memory node and brings replies back. One semantics for loop, shm, tcp and
+// rdma: every request is answered exactly once, or the channel reports the node lost.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nic/isa/outcome.h"
+#include "runtime/base/error.h"
+#include "runtime/base/units.h"
+
+namespace tiara::nic {
+
+struct OperatorId { uint32_t value = 0; };
+struct AddressSpaceId { uint32_t value = 0; };
+
+// At most this many pages travel in one invocation: the width of a plan's bitmap.
+inline constexpr uint32_t kMaxPagesPerInvocation = 64;
+inline constexpr uint64_t kMaxPayloadBytes = uint64_t{kMaxPagesPerInvocation} << kPageShift;
+inline constexpr uint64_t kMaxReplyBytes = uint64_t{kMaxPagesPerInvocation} << kPageShift;
+inline constexpr uint32_t kMaxArguments = 6;  // r0..r5; the node adds the address space's own (root, depth)
+
+struct Request {
+  OperatorId operation;
+  AddressSpaceId space;
+  std::span<const uint64_t> arguments;                       // at most kMaxArguments
+  std::span<const std::span<const std::byte>> payload = {};  // concatenated in this order; at most kMaxPayloadBytes
+};
+
+enum class CallStatus : uint8_t {
+  kAnswered,  // `outcome` is the node's
+  kNodeLost,  // the connection is gone, or the stated bound on waiting passed: no later call will work
+};
+
+struct Reply {
+  CallStatus call = CallStatus::kNodeLost;
+  Outcome outcome;  // outcome.reply_bytes bytes are in the caller's reply buffer
+};
+
+// A posted request that has not been collected. Every ticket must be collected exactly once.
+struct Ticket {
+  uint32_t value = UINT32_MAX;
+  bool is_valid() const { return value != UINT32_MAX; }
+};
+
+struct NodeInfo {
+  Bytes pool;             // frames for pages and tables
+  Bytes pool_used;
+  uint32_t table_levels;  // depth of the page table, 1 to 5
+  uint64_t max_pages;     // page numbers of an address space are below this
+  std::vector<std::pair<std::string, OperatorId>> operators;
+};
+
+class Channel {
+ public:
+  virtual ~Channel() = default;
+
+  // --- data path: thread-safe, no allocation, no lock that an allocating thread can hold, bounded waiting ---
+
+  // Invokes and waits. `reply_room` receives the gathered bytes. On kNodeLost nothing may be assumed about
+  // whether the operator ran.
+  virtual Reply call(const Request& request, std::span<std::byte> reply_room) noexcept = 0;
+
+  // Starts an invocation; the payload has been copied when this returns. An invalid ticket means that every slot
+  // is taken (collect one first) or the node is lost (is_lost()). `reply_room` must stay valid until collected.
+  virtual Ticket post(const Request& request, std::span<std::byte> reply_room) noexcept = 0;
+  // True once `ticket` is answered or the node is lost; does not block.
+  virtual bool is_done(Ticket ticket) noexcept = 0;
+  // Waits (bounded) for and takes the answer; the ticket is spent.
+  virtual Reply collect(Ticket ticket) noexcept = 0;
+
+  virtual bool is_lost() const noexcept = 0;
+
+  // --- control path: may allocate and block, at most the channel's bound on waiting ---
+
+  virtual Result<NodeInfo> info() = 0;
+  virtual Result<AddressSpaceId> create_space(uint64_t max_pages) = 0;
+  virtual Result<void> destroy_space(AddressSpaceId space) = 0;
+  // The node verifies `container` whoever sent it.
+  virtual Result<OperatorId> register_operator(std::span<const std::byte> container) = 0;
+
+  // Descriptors that a program's close-all loop must not touch.
+  virtual std::vector<int> descriptors() const = 0;
+};
+
+// How long a call may wait for its answer before the node counts as lost.
+inline constexpr std::chrono::seconds kDefaultNodeTimeout{30};
+
+}  // namespace tiara::nic

@@ -1,0 +1,60 @@
+#include "runtime/os/memory.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace tiara::os {
+
+void* raw_mmap(void* address, size_t length, int protection, int flags, int fd, long offset) noexcept {
+  return reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
+}
+
+int raw_munmap(void* address, size_t length) noexcept {
+  return syscall(SYS_munmap, address, length) == 0 ? 0 : -errno;
+}
+
+int raw_mprotect(void* address, size_t length, int protection) noexcept {
+  return syscall(SYS_mprotect, address, length, protection) == 0 ? 0 : -errno;
+}
+
+int raw_madvise(void* address, size_t length, int advice) noexcept {
+  return syscall(SYS_madvise, address, length, advice) == 0 ? 0 : -errno;
+}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  if (this != &other) {
+    reset();
+    base_ = std::exchange(other.base_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+
+void Mapping::reset() noexcept {
+  if (base_ != nullptr) raw_munmap(base_, size_);
+  base_ = nullptr;
+  size_ = 0;
+}
+
+Result<Mapping> Mapping::anonymous(Bytes size) {
+  void* base = raw_mmap(nullptr, size.value, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return std::unexpected(system_error("mmap", std::to_string(size.value) + " bytes"));
+  return Mapping(static_cast<std::byte*>(base), size.value);
+}
+
+Result<Mapping> Mapping::shared(const UniqueFd& fd, Bytes size) {
+  void* base = raw_mmap(nullptr, size.value, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
+  if (base == MAP_FAILED) return std::unexpected(system_error("mmap", std::to_string(size.value) + " bytes, shared"));
+  return Mapping(static_cast<std::byte*>(base), size.value);
+}
+
+Result<UniqueFd> create_memfd(const char* name, Bytes size) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_memfd_create, name, MFD_CLOEXEC)));
+  if (!fd.is_open()) return std::unexpected(system_error("memfd_create", name));
+  if (ftruncate(fd.get(), static_cast<off_t>(size.value)) != 0)
+    return std::unexpected(system_error("ftruncate", std::to_string(size.value) + " bytes"));
+  return fd;
+}
+
+}  // namespace tiara::os

@@ -1,0 +1,52 @@
+// Raw memory of our own: mappings that never come from, and never become, the program's far memory.
+//
+// Every call here is the raw system call, because the preload layer interposes mmap, munmap and madvise.
+// Mappings made here are "near" by definition: rings, slabs, metadata and stacks of the runtime live in them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "runtime/base/error.h"
+#include "runtime/base/units.h"
+#include "runtime/os/unique_fd.h"
+
+namespace tiara::os {
+
+// Raw mmap/munmap/mprotect/madvise: the kernel's return value, or -errno. For the interposers and the pager.
+void* raw_mmap(void* address, size_t length, int protection, int flags, int fd, long offset) noexcept;  // MAP_FAILED + errno
+int raw_munmap(void* address, size_t length) noexcept;
+int raw_mprotect(void* address, size_t length, int protection) noexcept;
+int raw_madvise(void* address, size_t length, int advice) noexcept;
+
+// An owned mapping, unmapped on destruction.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(std::byte* base, size_t size) noexcept : base_(base), size_(size) {}
+  Mapping(Mapping&& other) noexcept
+      : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping() { reset(); }
+
+  // Private anonymous memory, zeroed, not reserved (MAP_NORESERVE), excluded from core dumps when asked.
+  static Result<Mapping> anonymous(Bytes size);
+  // A shared mapping of `fd` from offset 0.
+  static Result<Mapping> shared(const UniqueFd& fd, Bytes size);
+
+  std::byte* data() const noexcept { return base_; }
+  size_t size() const noexcept { return size_; }
+  std::span<std::byte> span() const noexcept { return {base_, size_}; }
+  bool is_mapped() const noexcept { return base_ != nullptr; }
+  void reset() noexcept;
+
+ private:
+  std::byte* base_ = nullptr;
+  size_t size_ = 0;
+};
+
+// A close-on-exec memfd of `size` bytes (sparse).
+Result<UniqueFd> create_memfd(const char* name, Bytes size);
+
+}  // namespace tiara::os

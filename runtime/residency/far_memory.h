@@ -1,0 +1,108 @@
+// The far memory of one process: a reservation of virtual address space whose pages live here or on a memory
+// node. This is the whole of what placement and the preload layer know about paging.
+//
+// One FarMemory exists per process (faults arrive by signal or by thread, not by object). It is never destroyed:
+// threads of the program may touch its pages until exit_group.
+#pragma once
+
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/base/config.h"
+#include "runtime/base/error.h"
+#include "runtime/base/units.h"
+
+namespace tiara {
+
+namespace stats { struct ProcessStats; }
+
+enum class FaultVerdict : uint8_t {
+  kHandled,  // the access can be retried
+  kNotOurs,  // not a fault on far memory: chain to the program's own handler
+};
+
+enum class DeliveryMode : uint8_t { kMessage, kSignal };
+
+class FarMemory {
+ public:
+  // Opens userfaultfd and connects to the node, nothing more: what needs privileges that the program may be about
+  // to drop. Idempotent; start() calls it if nobody did.
+  static Result<void> acquire_privileged(const Config& config);
+
+  // Reserves the address range, creates the address space on the node, starts the threads of the chosen mode.
+  // Thread-safe and idempotent; a few milliseconds. `stats` is borrowed for ever.
+  static Result<FarMemory*> start(const Config& config, stats::ProcessStats& stats);
+  // The started instance or nullptr; a plain load.
+  static FarMemory* instance() noexcept;
+
+  // --- address range (thread-safe; may take a lock that the fault path never takes) ---
+
+  bool contains(const void* address) const noexcept {
+    return reinterpret_cast<uintptr_t>(address) - base_ < size_;
+  }
+  std::span<std::byte> reservation() const noexcept;
+  // Readable, writable, all zeros; `alignment` is a power of two of at least kPageSize. nullptr when the
+  // reservation or the node's page numbers are exhausted.
+  std::byte* map(size_t size, size_t alignment) noexcept;
+  // Gives pages back: contents are dropped here and on the node, a later access is a segmentation fault.
+  void unmap(std::span<std::byte> pages) noexcept;
+  // MADV_DONTNEED: contents are dropped here and on the node, a later access reads zeros.
+  void discard(std::span<std::byte> pages) noexcept;
+  // mprotect(2) over far pages; returns 0 or -errno.
+  int protect(std::span<std::byte> pages, int protection) noexcept;
+  // mlock(2) and friends: fetches the pages and never evicts them (until released).
+  void make_near(std::span<std::byte> pages) noexcept;
+  void release_near(std::span<std::byte> pages) noexcept;
+  // The program maps something of its own over the range (MAP_FIXED): drops the pages, forgets the range until
+  // reclaim_foreign() puts fresh far memory there. Call surrender before the program's system call.
+  void surrender(std::span<std::byte> pages) noexcept;
+  void reclaim_foreign(std::span<std::byte> pages) noexcept;
+
+  // --- system calls in signal mode: the kernel must not meet a missing page ---
+
+  // While a Pin lives, its pages are resident and stay so. Pins nest; they belong to the calling thread; they
+  // are async-signal-safe. A pin outside far memory costs a compare.
+  class Pin {
+   public:
+    Pin(const void* address, size_t length) noexcept;
+    ~Pin();
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+   private:
+    uint32_t slot_;
+  };
+  // True when kernel-mode accesses need pins (signal mode).
+  bool kernel_accesses_need_pins() const noexcept { return mode_ == DeliveryMode::kSignal; }
+
+  // --- faults ---
+
+  DeliveryMode mode() const noexcept { return mode_; }
+  // Called by the SIGBUS handler; async-signal-safe; errno is preserved. Resolves the fault in this thread.
+  FaultVerdict handle_sigbus(const siginfo_t& info) noexcept;
+  // Makes this thread ready to take signals (an alternate stack); called at thread start. Near memory only.
+  void enter_thread() noexcept;
+
+  // --- fork (run from pthread_atfork handlers) ---
+
+  void before_fork() noexcept;           // stops evictors at a safe point, lets the child see the range
+  void after_fork_in_parent() noexcept;
+  // The child keeps what was resident. A page that is away is the parent's alone: touching it ends the child
+  // with one line and kExitForked. New memory of the child is near.
+  void after_fork_in_child() noexcept;
+
+  // Descriptors that the program must not close or replace.
+  std::vector<int> descriptors() const;
+
+ private:
+  FarMemory() = default;
+  uintptr_t base_ = 0;
+  size_t size_ = 0;
+  DeliveryMode mode_ = DeliveryMode::kMessage;
+  struct State;
+  State* state_ = nullptr;
+};
+
+}  // namespace tiara
