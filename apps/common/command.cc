@@ -1,0 +1,83 @@
+#include "apps/common/command.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+namespace tiara::apps {
+
+int complain(ExitStatus status, std::string_view line) {
+  fmt::print(stderr, "tiara: {}\n", line);
+  return status;
+}
+
+ExitStatus exit_status_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kInvalidInput: return kExitDataError;
+    case ErrorCode::kRejected: return kExitFailure;
+    case ErrorCode::kNotFound: return kExitDataError;
+    case ErrorCode::kNoPermission: return kExitNoPermission;
+    case ErrorCode::kUnsupported: return kExitFailure;
+    case ErrorCode::kResourceExhausted: return kExitNodeFull;
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kTimedOut: return kExitUnavailable;
+    case ErrorCode::kSystem: return kExitOsError;
+  }
+  return kExitBug;
+}
+
+int complain(const Error& error) { return complain(exit_status_of(error), error.message); }
+
+int dispatch(std::string_view program, std::string_view headline, std::span<const Command> commands, int argc,
+             char** argv) {
+  const std::string_view wanted = argc > 1 ? argv[1] : "";
+  for (const auto& command : commands) {
+    if (command.name != wanted) continue;
+    std::string full_name = fmt::format("{} {}", program, command.name);
+    std::vector<char*> rest{full_name.data()};
+    rest.insert(rest.end(), argv + 2, argv + argc);
+    rest.push_back(nullptr);
+    return command.main(argc - 1, rest.data());
+  }
+  if (!wanted.empty() && wanted != "--help" && wanted != "-h" && wanted != "help")
+    return complain(kExitUsage, fmt::format("'{}' is not a {} command; '{} --help' lists them", wanted, program, program));
+  FILE* const out = wanted.empty() ? stderr : stdout;
+  fmt::print(out, "{}\n\nusage: {} COMMAND [options]\n\n", headline, program);
+  for (const auto& command : commands) fmt::print(out, "  {:<11} {}\n", command.name, command.summary);
+  fmt::print(out, "\n'{} COMMAND --help' explains one.\n", program);
+  return wanted.empty() ? kExitUsage : kExitOk;
+}
+
+std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  app.name(argv[0]);
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    std::string reason = error.what();
+    for (char& character : reason)
+      if (character == '\n') character = ' ';
+    while (reason.ends_with(' ') || reason.ends_with('.')) reason.pop_back();
+    return complain(kExitUsage, fmt::format("{}; see '{} --help'", reason, argv[0]));
+  }
+}
+
+SplitArguments split_at_separator(int argc, char** argv) {
+  SplitArguments split;
+  for (int i = 0; i < argc; ++i) {
+    if (!split.has_separator && std::string_view(argv[i]) == "--") {
+      split.has_separator = true;
+    } else if (split.has_separator) {
+      split.program.emplace_back(argv[i]);
+    } else {
+      split.own.push_back(argv[i]);
+    }
+  }
+  return split;
+}
+
+}  // namespace tiara::apps

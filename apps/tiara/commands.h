@@ -1,0 +1,8 @@
+// The subcommands of `tiara`, one file each.
+#pragma once
+
+namespace tiara::apps {
+
+int bench_main(int argc, char** argv);
+
+}  // namespace tiara::apps

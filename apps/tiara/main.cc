@@ -1,0 +1,27 @@
+// `tiara`: a table of subcommands and nothing else.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <string_view>
+
+#include "apps/common/command.h"
+#include "apps/tiara/commands.h"
+
+namespace {
+
+constexpr tiara::apps::Command kCommands[] = {
+    {"bench", "measure Tiara against what it replaces", tiara::apps::bench_main},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that goes away (`tiara doctor | head`) is an error to return, not a reason to die half way through a
+  // clean-up. Programs that `tiara run` starts get the default back.
+  std::signal(SIGPIPE, SIG_IGN);
+  if (argc > 1 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "version")) {
+    fmt::print("tiara {}\n", TIARA_VERSION);
+    return 0;
+  }
+  return tiara::apps::dispatch("tiara", "tiara: far memory for unmodified programs", kCommands, argc, argv);
+}
