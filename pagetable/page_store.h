@@ -21,6 +21,8 @@ struct PageBatch {
 enum class [[nodiscard]] StoreStatus : uint8_t {
   kOk,
   kNodeFull,   // no frame left: nothing, or only a prefix of the batch, was stored (storing it again is right)
+  kContended,  // as kNodeFull, but only for now: other writers kept winning the node's free list. The pages are as
+               // good as unwritten and the call did not fail; store (or discard) them again later
   kNodeLost,   // no later call will work
   kCorrupt,    // the node answered what no right node answers (a fault, a refusal, a wrong length)
 };
