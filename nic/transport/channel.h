@@ -6,23 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "nic/isa/outcome.h"
+#include "nic/wire/node_info.h"
+#include "nic/wire/types.h"
 #include "runtime/base/error.h"
 #include "runtime/base/units.h"
 
 namespace tiara::nic {
-
-struct OperatorId { uint32_t value = 0; };
-struct AddressSpaceId { uint32_t value = 0; };
-
-// At most this many pages travel in one invocation: the width of a plan's bitmap.
-inline constexpr uint32_t kMaxPagesPerInvocation = 64;
-inline constexpr uint64_t kMaxPayloadBytes = uint64_t{kMaxPagesPerInvocation} << kPageShift;
-inline constexpr uint64_t kMaxReplyBytes = uint64_t{kMaxPagesPerInvocation} << kPageShift;
-inline constexpr uint32_t kMaxArguments = 6;  // r0..r5; the node adds the address space's own (root, depth)
 
 struct Request {
   OperatorId operation;
@@ -45,14 +37,6 @@ struct Reply {
 struct Ticket {
   uint32_t value = UINT32_MAX;
   bool is_valid() const { return value != UINT32_MAX; }
-};
-
-struct NodeInfo {
-  Bytes pool;             // frames for pages and tables
-  Bytes pool_used;
-  uint32_t table_levels;  // depth of the page table, 1 to 5
-  uint64_t max_pages;     // page numbers of an address space are below this
-  std::vector<std::pair<std::string, OperatorId>> operators;
 };
 
 class Channel {

@@ -34,6 +34,8 @@ class Mapping {
   static Result<Mapping> anonymous(Bytes size);
   // A shared mapping of `fd` from offset 0.
   static Result<Mapping> shared(const UniqueFd& fd, Bytes size);
+  // The same, and a write to it is a segmentation fault.
+  static Result<Mapping> shared_read_only(const UniqueFd& fd, Bytes size);
 
   std::byte* data() const noexcept { return base_; }
   size_t size() const noexcept { return size_; }
@@ -48,5 +50,14 @@ class Mapping {
 
 // A close-on-exec memfd of `size` bytes (sparse).
 Result<UniqueFd> create_memfd(const char* name, Bytes size);
+
+// What peers that share a memfd can no longer do to each other; seals never come off.
+enum class Seal {
+  kSize,          // shrink or grow it: an access inside the size can then not raise SIGBUS
+  kSizeAndWrite,  // and map it writable from now on: mappings that exist (the owner's) stay writable
+};
+Result<void> seal_memfd(const UniqueFd& fd, Seal seal);
+// Whether the kernel vouches that `fd` is a memfd of at least `size` bytes which nobody can shrink.
+bool is_sealed_memfd(const UniqueFd& fd, Bytes size) noexcept;
 
 }  // namespace tiara::os
