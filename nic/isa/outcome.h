@@ -25,7 +25,10 @@ enum class Fault : uint16_t {
   kLoopBound,         // a trip count above the declared bound
   kStepBudget,        // the last line of defence: more steps than were proved
   kIllegalInstruction,
+  kRemoteUnavailable,  // no path to the named host, or it refused
 };
+
+inline constexpr uint16_t kFaultKinds = 11;  // kNone included
 
 enum class Refusal : uint16_t {
   kNone = 0,
@@ -48,7 +51,7 @@ struct Counts {
   uint64_t stores = 0;
   uint64_t lines = 0;          // 64-byte line loads
   uint64_t atomics = 0;
-  uint64_t bytes_moved = 0;    // by gather, scatter, fill and copy
+  uint64_t bytes_moved = 0;    // by gather, scatter, fill and copy; `emit` counts in reply_bytes only
   uint64_t remote_operations = 0;
   friend bool operator==(const Counts&, const Counts&) = default;
 };
