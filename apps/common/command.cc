@@ -57,6 +57,8 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     return kExitOk;
+  } catch (const CLI::ExtrasError&) {
+    return complain(kExitUsage, fmt::format("unknown argument '{}'; see '{} --help'", app.remaining().front(), argv[0]));
   } catch (const CLI::ParseError& error) {
     std::string reason = error.what();
     for (char& character : reason)

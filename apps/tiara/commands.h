@@ -4,5 +4,6 @@
 namespace tiara::apps {
 
 int bench_main(int argc, char** argv);
+int run_main(int argc, char** argv);
 
 }  // namespace tiara::apps

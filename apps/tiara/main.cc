@@ -10,6 +10,7 @@
 namespace {
 
 constexpr tiara::apps::Command kCommands[] = {
+    {"run", "run a program with far memory", tiara::apps::run_main},
     {"bench", "measure Tiara against what it replaces", tiara::apps::bench_main},
 };
 

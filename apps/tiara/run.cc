@@ -1,0 +1,126 @@
+// `tiara run`: starts a program with far memory and reports what it cost.
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/child.h"
+#include "apps/common/command.h"
+#include "apps/common/config_options.h"
+#include "apps/common/preflight.h"
+#include "apps/common/program.h"
+#include "apps/common/runtime_library.h"
+#include "apps/common/stats_report.h"
+#include "apps/tiara/commands.h"
+#include "runtime/os/clock.h"
+
+namespace tiara::apps {
+namespace {
+
+// What a terminal, a shell or a supervisor may send to us and means for the program.
+constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+
+// Waits for `child` and passes signals on. Our signals are blocked and taken one at a time: no handler, no race.
+ChildExit shepherd(Child& child, const sigset_t& signals) {
+  while (true) {
+    siginfo_t info{};
+    const int number = sigwaitinfo(&signals, &info);
+    if (number < 0) continue;  // EINTR: stopped and continued by the shell
+    if (number == SIGCHLD) {
+      if (const auto exit = child.wait_for(std::chrono::milliseconds(0))) return *exit;
+      continue;
+    }
+    // What the terminal sends it sends to the whole foreground group: the program has it already.
+    if (info.si_code != SI_KERNEL) child.send(number);
+  }
+}
+
+struct RunOptions {
+  ConfigOptions config;
+  std::string stats_path;
+  bool quiet = false;
+};
+
+// The environment that brings the runtime into the program and tells it what to do.
+std::vector<std::pair<std::string, std::string>> environment_for(const Config& config, const std::string& library) {
+  auto environment = config.to_environment();
+  const char* const present = getenv("LD_PRELOAD");
+  // First in the list: its malloc must win. Whoever is there already stays behind it.
+  environment.emplace_back("LD_PRELOAD", present != nullptr && *present != '\0' ? library + ":" + present : library);
+  return environment;
+}
+
+int run_program(const RunOptions& options, Config config, const std::vector<std::string>& command) {
+  const auto program = find_program(command[0]);
+  if (!program) return complain(program.error().status, program.error().line);
+  if (const auto obstacle = obstacle_to_far_memory(*program)) return complain(obstacle->status, obstacle->line);
+  const auto library = find_runtime_library();
+  if (!library) return complain(kExitOsError, library.error().message);
+  if (const auto obstacle = preflight(config)) return complain(obstacle->status, obstacle->line);
+  // Opened now: nobody wants to learn after hours of work that the file cannot be written.
+  std::ofstream stats_file;
+  if (!options.stats_path.empty()) {
+    stats_file.open(options.stats_path);
+    if (!stats_file) return complain(kExitUsage, system_error("--stats", options.stats_path).message + "; name a file that can be written");
+  }
+  auto stats = StatsFile::create();
+  if (!stats) return complain(kExitOsError, stats.error().message);
+  config.stats_path = stats->path();
+
+  // Blocked before the program exists, so that no signal can come in between and be lost.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : kForwarded) sigaddset(&signals, number);
+  sigaddset(&signals, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+
+  const auto started = os::monotonic_now();
+  auto child = Child::spawn({.path = program->path,
+                             .arguments = command,
+                             .environment = environment_for(config, *library),
+                             .death_signal = SIGTERM});
+  if (!child) return complain(kExitCannotExec, child.error().message + "; check the program and its interpreter");
+  const ChildExit exit = shepherd(*child, signals);
+  const double seconds = std::chrono::duration<double>(os::monotonic_now() - started).count();
+
+  if (!options.quiet) fmt::print(stderr, "{}", summary(*stats, seconds));
+  if (!options.stats_path.empty()) {
+    nlohmann::json json = to_json(*stats);
+    json["version"] = TIARA_VERSION;
+    json["command"] = command;
+    json["exit_status"] = exit.shell_status();
+    json["wall_seconds"] = seconds;
+    for (const auto& [name, value] : config.to_environment())
+      if (name != "TIARA_STATS") json["config"][name] = value;
+    stats_file << json.dump(2) << std::endl;
+    if (!stats_file) complain(kExitOsError, system_error("write", options.stats_path).message + "; the statistics are lost");
+  }
+  return exit.shell_status();
+}
+
+}  // namespace
+
+int run_main(int argc, char** argv) {
+  auto split = split_at_separator(argc, argv);
+  CLI::App app("Runs a program whose cold memory lives on a memory node.\n\n"
+               "  tiara run [options] -- PROGRAM [arguments]");
+  RunOptions options;
+  options.config.add_to(app, ConfigOptions::Budget::kOption);
+  app.add_option("--stats", options.stats_path, "write all statistics to this file, as JSON")->option_text("FILE");
+  app.add_flag("--quiet,-q", options.quiet, "no summary on standard error at the end");
+  if (!split.has_separator && split.own.size() > 1 && split.own[1][0] != '-')
+    return complain(kExitUsage, fmt::format("write '--' before the program, as in: tiara run --local 64M -- {}", split.own[1]));
+  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data())) return *status;
+  if (split.program.empty())
+    return complain(kExitUsage, "no program to run; write it behind '--', as in: tiara run --local 64M -- memcached");
+  const auto config = options.config.config();
+  if (!config) return complain(kExitUsage, config.error().message);
+  return run_program(options, *config, split.program);
+}
+
+}  // namespace tiara::apps
