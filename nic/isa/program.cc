@@ -23,8 +23,13 @@ bool is_name(std::string_view name) {
   const auto is_first = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; };
   if (name.empty() || name.size() > kMaxNameBytes || !is_first(name[0])) return false;
   return std::all_of(name.begin(), name.end(), [&](char c) {
-    return is_first(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '.';
+    return is_first(c) || std::isdigit(static_cast<unsigned char>(c));
   });
+}
+
+// r0, r15, r123: assembly could not tell such an argument from a register.
+bool looks_like_register(std::string_view name) {
+  return name.size() > 1 && name[0] == 'r' && name.find_first_not_of("0123456789", 1) == std::string_view::npos;
 }
 
 class Writer {
@@ -111,7 +116,8 @@ Result<void> check_names(const Program& program) {
         return malformed("region " + program.regions[i].name + " is declared twice");
   }
   for (size_t i = 0; i < program.arguments.size(); ++i) {
-    if (!is_name(program.arguments[i].name)) return malformed("argument " + std::to_string(i) + " has no proper name");
+    if (!is_name(program.arguments[i].name) || looks_like_register(program.arguments[i].name))
+      return malformed("argument " + std::to_string(i) + " has no proper name");
     for (size_t j = 0; j < i; ++j)
       if (program.arguments[i].name == program.arguments[j].name)
         return malformed("argument " + program.arguments[i].name + " is declared twice");

@@ -64,7 +64,7 @@ struct Program {
   friend bool operator==(const Program&, const Program&) = default;
 };
 
-// Checks what the container checks: limits, names ([A-Za-z_][A-Za-z0-9_.]*, unique), encodable instructions.
+// Checks what the container checks: limits, names ([A-Za-z_][A-Za-z0-9_]*, unique), encodable instructions.
 // A Program made by hand must pass before it is serialised or verified.
 Result<void> check_well_formed(const Program& program);
 
