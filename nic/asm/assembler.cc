@@ -495,14 +495,16 @@ class Assembler {
     if (cursor.peek().kind == TokenKind::kNumber) levels = cursor.take().number;
     if (levels < 1 || levels > open_loops_.size())
       return cursor.error(column, open_loops_.empty() ? "there is no loop around this"
-                                                      : "there are only " + std::to_string(open_loops_.size()) + " loops around this");
+                                                      : "there are only " + std::to_string(open_loops_.size()) +
+                                                            " loops around this");
     Instruction branch{.opcode = Opcode::kJump};
     if (cursor.try_name("if")) {
       const uint32_t at = cursor.peek().column;
       TIARA_TRY(const std::string condition, cursor.expect_name("a condition"));
       const InstructionInfo* row = find_instruction("b" + condition);
       if (row == nullptr || row->format != Format::kBranch)
-        return cursor.error(at, "'" + condition + "' is not a condition; there are eq, ne, ltu, geu, lts, ges, set and clr");
+        return cursor.error(at, "'" + condition + "' is not a condition; " +
+                                    "there are eq, ne, ltu, geu, lts, ges, set and clr");
       row = &immediate_form_if_written(cursor, *row);
       branch.opcode = row->opcode;
       for (const Piece piece : pieces_of(row->format)) {

@@ -66,7 +66,8 @@ std::string text_of(const Program& program, const Instruction& instruction, cons
   const InstructionInfo& row = info(instruction.opcode);
   std::string text(row.mnemonic);
   if (instruction.opcode == Opcode::kLoop)
-    return text + " " + reg(instruction.rd) + ", " + reg(instruction.rs1) + ", " + number(instruction.loop_bound()) + " {";
+    return text + " " + reg(instruction.rd) + ", " + reg(instruction.rs1) + ", " +
+           number(instruction.loop_bound()) + " {";
   if (!pieces_of(row.format).empty()) text += " ";
   for (const Piece piece : pieces_of(row.format)) text += piece_text(program, instruction, piece, label);
   return text;

@@ -55,7 +55,8 @@ Result<std::vector<Token>> tokenize(std::string_view line, Place place) {
       token.kind = TokenKind::kSymbol;
       token.text = line.substr(at, line.substr(at).starts_with("<<") ? 2 : 1);
       if (token.text.size() == 1 && std::string_view(",[]{}()+-*:@.").find(line[at]) == std::string_view::npos)
-        return error_at(place, column(), "'" + std::string(token.text) + "' has no meaning here; comments begin with ;");
+        return error_at(place, column(),
+                        "'" + std::string(token.text) + "' has no meaning here; comments begin with ;");
     }
     at += token.text.size();
     tokens.push_back(token);

@@ -12,6 +12,7 @@
 
 namespace tiara::nic {
 
+class RemotePort;       // nic/engine/remote_port.h
 class VerifiedProgram;  // nic/verifier/verified_program.h; only the verifier makes one
 
 // Everything a program sees. All memory is borrowed for the length of the call.
@@ -20,6 +21,7 @@ struct Invocation {
   std::span<const uint64_t> arguments;   // checked against the program's contract by the engine before it runs
   std::span<const std::byte> payload;    // read by scatter; may change under us when it lies in shared memory
   std::span<std::byte> reply;            // room for gathered bytes; never more than the proved bound is used
+  RemotePort* remote = nullptr;          // none: every remote operation faults with kRemoteUnavailable
 };
 
 class Engine {

@@ -14,7 +14,8 @@ constexpr uint16_t bit(uint8_t reg) { return static_cast<uint16_t>(1u << reg); }
 bool are_flags_valid(const Instruction& instruction, FlagUse use) {
   switch (use) {
     case FlagUse::kNone: return instruction.flags == 0;
-    case FlagUse::kAbsolute: return instruction.flags <= kAbsoluteFlag && (instruction.flags == 0 || instruction.rs1 == 0);
+    case FlagUse::kAbsolute:
+      return instruction.flags == 0 || (instruction.flags == kAbsoluteFlag && instruction.rs1 == 0);
     case FlagUse::kPops: return instruction.flags <= kMaxLoopDepth;
     case FlagUse::kRegion: return true;
   }

@@ -226,7 +226,7 @@
   X(SpSt8, "spst8", 0x97, PadStore, Scratchpad, 8,                                                 \
     "8 bytes at scratchpad[rs1 + imm] = low bytes of rs2", "spst8 [r1 + 8], r4")                   \
   /* payload and reply, one word: 0x98 */                                                          \
-  X(PlLd8, "plld8", 0x98, PayloadLoad, Load, 8,                                                    \
+  X(PlLd8, "plld8", 0x98, PayloadLoad, Scratchpad, 8,                                              \
     "rd = 8 bytes at payload[rs1 + imm]", "plld8 r4, [r1 + 8]")                                    \
   X(Emit, "emit", 0x99, Emit, Scratchpad, 8,                                                       \
     "append the 8 bytes of rs1 to the reply", "emit r4")                                           \

@@ -27,9 +27,9 @@ enum class CostClass : uint8_t {
   kDiv,
   kBranch,
   kLoop,        // loop, endloop
-  kScratchpad,  // on-chip memory: scratchpad, reply cursor
+  kScratchpad,  // on-chip memory: scratchpad, payload and reply buffers
   kHint,
-  kLoad,        // one read of region memory or payload
+  kLoad,        // one read of region memory
   kStore,
   kLine,        // one 64-byte read
   kAtomic,

@@ -132,7 +132,7 @@ Result<void> check_code(std::span<const Instruction> code) {
   for (size_t pc = 0; pc < code.size(); ++pc) {
     const Instruction& instruction = code[pc];
     if (find_instruction(static_cast<uint8_t>(instruction.opcode)) == nullptr)
-      return malformed("instruction " + std::to_string(pc) + ": " + std::string(to_string(DecodeError::kUnknownOpcode)));
+      return malformed("instruction " + std::to_string(pc) + ": unknown opcode");
     const auto decoded = decode(encode(instruction));
     if (!decoded)
       return malformed("instruction " + std::to_string(pc) + ": " + std::string(to_string(decoded.error())));
@@ -192,7 +192,8 @@ Result<Program> deserialize(std::span<const std::byte> container) {
     RegionDeclaration& region = program.regions.emplace_back();
     region.permission = static_cast<Permission>(reader.number(1));
     const uint64_t attributes = reader.number(1);
-    if ((attributes & ~uint64_t{kCacheableAttribute | kRemoteAttribute}) != 0) return malformed("unknown region attributes");
+    if ((attributes & ~uint64_t{kCacheableAttribute | kRemoteAttribute}) != 0)
+      return malformed("unknown region attributes");
     region.is_cacheable = (attributes & kCacheableAttribute) != 0;
     region.is_remote = (attributes & kRemoteAttribute) != 0;
     region.name = reader.name();
@@ -211,7 +212,8 @@ Result<Program> deserialize(std::span<const std::byte> container) {
   for (size_t pc = 0; pc < count && !reader.is_short(); ++pc) {
     const auto instruction = decode(reader.number(8));
     if (reader.is_short()) break;
-    if (!instruction) return malformed("instruction " + std::to_string(pc) + ": " + std::string(to_string(instruction.error())));
+    if (!instruction)
+      return malformed("instruction " + std::to_string(pc) + ": " + std::string(to_string(instruction.error())));
     program.code.push_back(*instruction);
   }
   if (reader.is_short()) return malformed("it ends in the middle of a field");

@@ -110,7 +110,8 @@ ret 0
   CHECK(program.code[0] == Instruction{.opcode = Opcode::kLd8, .rd = 1, .flags = 1, .imm = 64});
   CHECK(program.code[1] == Instruction{.opcode = Opcode::kLd8, .rd = 1, .rs1 = 2});
   CHECK(program.code[2] == Instruction{.opcode = Opcode::kLd8, .rd = 1, .rs1 = 2, .imm = -8});
-  CHECK(program.code[3] == Instruction{.opcode = Opcode::kLd8x, .rd = 1, .rs1 = 2, .rs2 = 3, .imm = pack_bits(12, 9, 3)});
+  CHECK(program.code[3] ==
+        Instruction{.opcode = Opcode::kLd8x, .rd = 1, .rs1 = 2, .rs2 = 3, .imm = pack_bits(12, 9, 3)});
   CHECK(program.code[4] == Instruction{.opcode = Opcode::kLdLine, .rs1 = 2, .imm = pack_line(0, 64)});
   CHECK(program.code[5] == Instruction{.opcode = Opcode::kSpSt4, .rs1 = 1, .rs2 = 2, .imm = 4});
   CHECK(program.code[6] ==

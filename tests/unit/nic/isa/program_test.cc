@@ -61,7 +61,8 @@ TEST_CASE("a decoder behind a right hash is still total: random damage never yie
   int accepted = 0;
   for (int i = 0; i < 20000; ++i) {
     auto damaged = bytes;
-    for (uint64_t n = random() % 4; n-- > 0;) damaged[8 + random() % (damaged.size() - 16)] = static_cast<std::byte>(random());
+    for (uint64_t n = random() % 4; n-- > 0;)
+      damaged[8 + random() % (damaged.size() - 16)] = static_cast<std::byte>(random());
     if (random() % 4 == 0) damaged.resize(16 + random() % damaged.size());
     const auto program = deserialize(rehash(damaged));
     if (!program) continue;
