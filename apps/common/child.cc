@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,7 +18,7 @@ namespace {
 // What the child tells us when it cannot exec: the errno and where it happened.
 struct Failure {
   int error;
-  enum class Where : int { kCgroup, kExec } where;
+  enum class Where : int { kCgroup, kCpus, kExec } where;
 };
 
 // Between fork and exec: async-signal-safe calls only, everything else was made ready by the parent.
@@ -35,6 +36,12 @@ struct Failure {
   if (!options.cgroup_procs.empty()) {
     const int file = open(options.cgroup_procs.c_str(), O_WRONLY | O_CLOEXEC);
     if (file < 0 || write(file, "0", 1) != 1) give_up(Failure::Where::kCgroup);
+  }
+  if (!options.cpus.empty()) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int cpu : options.cpus) CPU_SET(static_cast<size_t>(cpu), &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) give_up(Failure::Where::kCpus);
   }
   if (options.standard_output >= 0) dup2(options.standard_output, STDOUT_FILENO);
   if (options.standard_error >= 0) dup2(options.standard_error, STDERR_FILENO);
@@ -104,6 +111,8 @@ Result<Child> Child::spawn(const ChildOptions& options) {
   if (TEMP_FAILURE_RETRY(read(report_reader.get(), &failure, sizeof failure)) == sizeof failure) {
     if (failure.where == Failure::Where::kCgroup)
       return std::unexpected(system_error("write", options.cgroup_procs, failure.error));
+    if (failure.where == Failure::Where::kCpus)
+      return std::unexpected(system_error("sched_setaffinity", {}, failure.error));
     return std::unexpected(system_error("execve", options.path, failure.error));
   }
   child.pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));

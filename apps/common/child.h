@@ -22,6 +22,7 @@ struct ChildOptions {
   int standard_output = -1;               // -1: ours
   int standard_error = -1;
   int death_signal = 0;                   // sent to the child when we die; SIGKILL for servers we start
+  std::vector<int> cpus{};                // where it may run; empty: anywhere
   std::string cgroup_procs{};               // the child writes itself in here before it execs; empty: nowhere
 };
 

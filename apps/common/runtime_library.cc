@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 namespace tiara::apps {
@@ -26,6 +27,14 @@ Result<std::string> find_runtime_library() {
   return fail(ErrorCode::kNotFound,
               fmt::format("libtiara.so is neither in the build folder nor in {}; build it (ninja) or install Tiara whole",
                           (here / TIARA_LIBRARY_FROM_BIN).lexically_normal().string()));
+}
+
+std::vector<std::pair<std::string, std::string>> runtime_environment(const Config& config, const std::string& library) {
+  auto environment = config.to_environment();
+  const char* const present = getenv("LD_PRELOAD");
+  // First in the list: its malloc must win. Whoever is there already stays behind it.
+  environment.emplace_back("LD_PRELOAD", present != nullptr && *present != '\0' ? library + ":" + present : library);
+  return environment;
 }
 
 }  // namespace tiara::apps

@@ -1,12 +1,15 @@
 // `tiara bench NAME`: one line here for each workload folder of apps/.
 #include "apps/common/command.h"
+#include "apps/memcached/bench.h"
 #include "apps/tiara/commands.h"
 
 namespace tiara::apps {
 namespace {
 
-// Each workload's main comes from its own folder: `int NAME_bench_main(int argc, char** argv)`.
-constexpr std::span<const Command> kBenchmarks{};
+// Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
+constexpr Command kBenchmarks[] = {
+    {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram", memcached::bench_main},
+};
 
 }  // namespace
 

@@ -46,15 +46,6 @@ struct RunOptions {
   bool quiet = false;
 };
 
-// The environment that brings the runtime into the program and tells it what to do.
-std::vector<std::pair<std::string, std::string>> environment_for(const Config& config, const std::string& library) {
-  auto environment = config.to_environment();
-  const char* const present = getenv("LD_PRELOAD");
-  // First in the list: its malloc must win. Whoever is there already stays behind it.
-  environment.emplace_back("LD_PRELOAD", present != nullptr && *present != '\0' ? library + ":" + present : library);
-  return environment;
-}
-
 int run_program(const RunOptions& options, Config config, const std::vector<std::string>& command) {
   const auto program = find_program(command[0]);
   if (!program) return complain(program.error().status, program.error().line);
@@ -82,7 +73,7 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
   const auto started = os::monotonic_now();
   auto child = Child::spawn({.path = program->path,
                              .arguments = command,
-                             .environment = environment_for(config, *library),
+                             .environment = runtime_environment(config, *library),
                              .death_signal = SIGTERM});
   if (!child) return complain(kExitCannotExec, child.error().message + "; check the program and its interpreter");
   const ChildExit exit = shepherd(*child, signals);
