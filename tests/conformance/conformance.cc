@@ -1,0 +1,225 @@
+// Runs the conformance corpus on every engine: conformance FILE.data ...
+//
+// The model runs programs unverified, so that what engines must do where the verifier would not let a program pass
+// is fixed too; the engines run what the verifier accepts.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <set>
+
+#include "nic/engine/dispatch.h"
+#include "nic/engine/interpret.h"
+#include "nic/engine/remote_port.h"
+#include "tests/conformance/case_file.h"
+
+namespace tiara::conformance {
+namespace {
+
+using namespace nic;
+
+constexpr uint64_t kStepLimit = 1'000'000;
+
+// Memory whose base has the alignment that regions promise, with guard bytes behind it.
+class AlignedBytes {
+ public:
+  explicit AlignedBytes(const Bytes& content)
+      : size_(content.size()), storage_(content.size() + 64 + kGuard, kGuardByte) {
+    std::copy(content.begin(), content.end(), data());
+  }
+  std::byte* data() { return storage_.data() + (64 - reinterpret_cast<uintptr_t>(storage_.data()) % 64) % 64; }
+  size_t size() const { return size_; }
+  Bytes bytes() { return {data(), data() + size_}; }
+  bool is_guard_intact() {
+    return std::all_of(data() + size_, data() + size_ + kGuard - 64, [](std::byte b) { return b == kGuardByte; });
+  }
+
+ private:
+  static constexpr size_t kGuard = 128;
+  static constexpr std::byte kGuardByte{0xa5};
+  size_t size_;
+  Bytes storage_;
+};
+
+// One other node, host kRemoteHost, holding the case's remote regions.
+class FakeRemote : public RemotePort {
+ public:
+  FakeRemote(std::vector<AlignedBytes>& memory, const std::vector<CaseRegion>& regions)
+      : memory_(memory), regions_(regions) {}
+
+  Fault load(RemoteAddress at, uint64_t& value) noexcept override {
+    return word(at, 'r', [&](uint64_t& word) { value = word; });
+  }
+  Fault store(RemoteAddress at, uint64_t value) noexcept override {
+    return word(at, 'w', [&](uint64_t& word) { word = value; });
+  }
+  Fault compare_and_swap(RemoteAddress at, uint64_t expected, uint64_t desired, uint64_t& old) noexcept override {
+    return word(at, 'a', [&](uint64_t& word) {
+      old = word;
+      if (word == expected) word = desired;
+    });
+  }
+  Fault fetch_and_add(RemoteAddress at, uint64_t addend, uint64_t& old) noexcept override {
+    return word(at, 'a', [&](uint64_t& word) { old = word, word += addend; });
+  }
+  Fault swap(RemoteAddress at, uint64_t desired, uint64_t& old) noexcept override {
+    return word(at, 'a', [&](uint64_t& word) { old = word, word = desired; });
+  }
+  Fault read_bytes(RemoteAddress at, std::span<std::byte> out) noexcept override {
+    const Fault fault = check(at, 'r', out.size());
+    if (fault == Fault::kNone) memcpy(out.data(), memory_[at.region].data() + at.offset, out.size());
+    return fault;
+  }
+
+ private:
+  Fault check(RemoteAddress at, char permission, uint64_t length) {
+    if (at.host != kRemoteHost || !regions_[at.region].is_remote) return Fault::kRemoteUnavailable;
+    if (regions_[at.region].permission.find(permission) == std::string::npos) return Fault::kRegionPermission;
+    return is_inside(at.offset, length, memory_[at.region].size()) ? Fault::kNone : Fault::kRegionBounds;
+  }
+  Fault word(RemoteAddress at, char permission, const std::function<void(uint64_t&)>& change) {
+    const Fault fault = check(at, permission, 8);
+    if (fault == Fault::kNone) change(*reinterpret_cast<uint64_t*>(memory_[at.region].data() + at.offset));
+    return fault;
+  }
+
+  std::vector<AlignedBytes>& memory_;
+  const std::vector<CaseRegion>& regions_;
+};
+
+std::set<Opcode> retired;      // by the model, over the whole corpus
+std::set<uint16_t> faults_seen;
+
+Outcome run_model(const Program& program, const Invocation& invocation) {
+  if (const Refusal refusal = check_contract(program, invocation); refusal != Refusal::kNone) return refused(refusal);
+  alignas(64) std::array<std::byte, kMaxScratchpadBytes> scratchpad{};
+  Machine machine{invocation.regions, invocation.payload, invocation.reply, invocation.remote,
+                  std::span(scratchpad).first(program.scratchpad_bytes)};
+  const Outcome outcome = interpret(program.code, machine, invocation.arguments, kStepLimit,
+                                    [&](uint32_t pc, const Registers&) { retired.insert(program.code[pc].opcode); });
+  if (outcome.status == Status::kFault) faults_seen.insert(outcome.code);
+  return outcome;
+}
+
+uint64_t count_named(const Counts& counts, const std::string& name) {
+  if (name == "steps") return counts.steps;
+  if (name == "loads") return counts.loads;
+  if (name == "stores") return counts.stores;
+  if (name == "lines") return counts.lines;
+  if (name == "atomics") return counts.atomics;
+  if (name == "bytes_moved") return counts.bytes_moved;
+  if (name == "remote_operations") return counts.remote_operations;
+  fprintf(stderr, "unknown count '%s'\n", name.c_str());
+  exit(2);
+}
+
+struct EngineUnderTest {
+  std::string name;
+  std::function<Outcome(const Program&, const Invocation&)> run;
+};
+
+class Checker {
+ public:
+  Checker(const Case& expected, const std::string& engine) : case_(expected), engine_(engine) {}
+
+  void require(bool is_right, const std::string& what) {
+    if (is_right) return;
+    is_right_ = false;
+    fprintf(stderr, "%s:%u: %s [%s]: %s\n", case_.file.c_str(), case_.line, case_.name.c_str(), engine_.c_str(),
+            what.c_str());
+  }
+  void equal(uint64_t found, uint64_t wanted, const std::string& what) {
+    char text[160];
+    snprintf(text, sizeof text, "%s is 0x%llx, expected 0x%llx", what.c_str(), static_cast<unsigned long long>(found),
+             static_cast<unsigned long long>(wanted));
+    require(found == wanted, text);
+  }
+  void equal(const Bytes& found, const Bytes& wanted, const std::string& what) {
+    equal(found.size(), wanted.size(), what + " length");
+    for (size_t i = 0; i < std::min(found.size(), wanted.size()); ++i)
+      if (found[i] != wanted[i])
+        return equal(static_cast<uint64_t>(found[i]), static_cast<uint64_t>(wanted[i]),
+                     what + " byte " + std::to_string(i));
+  }
+  bool is_right() const { return is_right_; }
+
+ private:
+  const Case& case_;
+  const std::string& engine_;
+  bool is_right_ = true;
+};
+
+bool run_case(const Case& wanted, const Program& program, const EngineUnderTest& engine) {
+  std::vector<AlignedBytes> memory;
+  for (const CaseRegion& region : wanted.regions) memory.emplace_back(region.content);
+  RegionTable regions{};
+  for (size_t i = 0; i < memory.size(); ++i)
+    if (!wanted.regions[i].is_remote)
+      regions[i] = {memory[i].data(), memory[i].size(), program.regions[i].permission};
+  FakeRemote remote(memory, wanted.regions);
+  AlignedBytes payload(wanted.payload);
+  AlignedBytes reply(Bytes(wanted.reply_room));
+  const Outcome outcome = engine.run(
+      program, {.regions = regions, .arguments = wanted.arguments, .payload = {payload.data(), payload.size()},
+                .reply = {reply.data(), reply.size()}, .remote = wanted.has_remote_port ? &remote : nullptr});
+
+  Checker check(wanted, engine.name);
+  check.equal(static_cast<uint64_t>(outcome.status), static_cast<uint64_t>(wanted.status), "status");
+  check.equal(outcome.code, wanted.reason, "reason");
+  if (wanted.pc) check.equal(outcome.pc, *wanted.pc, "pc");
+  for (size_t i = 0; i < wanted.results.size(); ++i)
+    check.equal(outcome.results[i], wanted.results[i], "result r" + std::to_string(i));
+  const Bytes replied(reply.data(), reply.data() + std::min<size_t>(outcome.reply_bytes, reply.size()));
+  check.equal(replied, wanted.reply, "reply");
+  for (size_t i = 0; i < memory.size(); ++i) {
+    check.equal(memory[i].bytes(), wanted.regions[i].expected, "region " + wanted.regions[i].name);
+    check.require(memory[i].is_guard_intact(), "bytes behind region " + wanted.regions[i].name + " changed");
+  }
+  check.require(reply.is_guard_intact(), "bytes behind the reply changed");
+  check.equal(payload.bytes(), wanted.payload, "payload");
+  for (const auto& [name, value] : wanted.counts) check.equal(count_named(outcome.counts, name), value, name);
+  return check.is_right();
+}
+
+int run(const std::vector<std::string>& paths) {
+  const std::vector<EngineUnderTest> engines = {{"model", run_model}};
+  int cases = 0, runs = 0, wrong = 0;
+  for (const std::string& path : paths) {
+    const auto read = read_cases(path);
+    if (!read) {
+      fprintf(stderr, "%s\n", read.error().message.c_str());
+      return 2;
+    }
+    for (const Case& each : *read) {
+      ++cases;
+      const auto program = each.program();
+      if (!program) {
+        fprintf(stderr, "%s:%u: %s\n", path.c_str(), each.line, program.error().message.c_str());
+        ++wrong;
+        continue;
+      }
+      for (const EngineUnderTest& engine : engines) {
+        ++runs;
+        if (!run_case(each, *program, engine)) ++wrong;
+      }
+    }
+  }
+  for (const InstructionInfo& row : all_instructions())
+    if (!retired.contains(row.opcode)) {
+      fprintf(stderr, "no case runs `%s`\n", std::string(row.mnemonic).c_str());
+      ++wrong;
+    }
+  for (uint16_t fault = 1; fault < kFaultKinds; ++fault)
+    if (!faults_seen.contains(fault)) {
+      fprintf(stderr, "no case ends in fault %u\n", fault);
+      ++wrong;
+    }
+  printf("%d cases, %d runs, %d wrong\n", cases, runs, wrong);
+  return wrong == 0 && cases > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace tiara::conformance
+
+int main(int argc, char** argv) { return tiara::conformance::run({argv + 1, argv + argc}); }
