@@ -1,38 +1,43 @@
-// A program that the verifier has accepted, with what it proved. Engines run nothing else.
+// A program that the verifier accepted: the only kind an engine runs. Nobody but the verifier can make one.
 #pragma once
 
 #include <cstdint>
-#include <utility>
+#include <expected>
+#include <memory>
+#include <span>
 
 #include "nic/isa/program.h"
+#include "nic/verifier/bounds.h"
+#include "nic/verifier/facts.h"
+#include "nic/verifier/verifier_limits.h"
+#include "nic/verifier/rejection.h"
 
 namespace tiara::nic {
 
-// Upper bounds over every run that the argument contracts admit; each bounds the Counts field of its name.
-struct Bounds {
-  uint64_t steps = 0;
-  uint64_t loads = 0;
-  uint64_t stores = 0;
-  uint64_t lines = 0;
-  uint64_t atomics = 0;
-  uint64_t bytes_moved = 0;
-  uint64_t remote_operations = 0;
-  uint64_t in_flight = 0;     // bulk operations issued since the last wait
-  uint64_t reply_bytes = 0;
-  friend bool operator==(const Bounds&, const Bounds&) = default;
-};
-
+// Immutable; copies share it. May be read by many threads.
 class VerifiedProgram {
  public:
-  const Program& program() const { return program_; }
-  const Bounds& bounds() const { return bounds_; }
+  const Program& program() const { return content_->program; }
+  const Bounds& bounds() const { return content_->bounds; }
+  std::span<const InstructionFacts> facts() const { return content_->facts; }  // one for each instruction
+  const InstructionFacts& facts(uint32_t pc) const { return content_->facts[pc]; }
+  uint64_t worst_case_ps(const DeviceConstants& device) const;
 
  private:
-  friend class VerifiedProgramMaker;  // nic/verifier/verify.cc: nobody else can make one
-  VerifiedProgram(Program program, Bounds bounds) : program_(std::move(program)), bounds_(bounds) {}
+  friend std::expected<VerifiedProgram, Rejection> verify(Program program, const VerifierLimits& limits);
 
-  Program program_;
-  Bounds bounds_;
+  struct Content {
+    Program program;
+    Bounds bounds;
+    std::vector<InstructionFacts> facts;
+  };
+  explicit VerifiedProgram(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
+
+  std::shared_ptr<const Content> content_;
 };
+
+// Accepts the program, or says which requirement does not hold, where, and why. Total: any Program may be
+// given, well formed or not. Takes time about linear in the code, and never more than limits.max_work allows.
+std::expected<VerifiedProgram, Rejection> verify(Program program, const VerifierLimits& limits = {});
 
 }  // namespace tiara::nic
