@@ -3,7 +3,9 @@
 
 namespace tiara::apps {
 
+int asm_main(int argc, char** argv);
 int bench_main(int argc, char** argv);
+int disasm_main(int argc, char** argv);
 int run_main(int argc, char** argv);
 
 }  // namespace tiara::apps

@@ -11,6 +11,8 @@ namespace {
 
 constexpr tiara::apps::Command kCommands[] = {
     {"run", "run a program with far memory", tiara::apps::run_main},
+    {"asm", "assemble a NIC program", tiara::apps::asm_main},
+    {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},
     {"bench", "measure Tiara against what it replaces", tiara::apps::bench_main},
 };
 
