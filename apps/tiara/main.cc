@@ -13,6 +13,8 @@ constexpr tiara::apps::Command kCommands[] = {
     {"run", "run a program with far memory", tiara::apps::run_main},
     {"asm", "assemble a NIC program", tiara::apps::asm_main},
     {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},
+    {"verify", "prove a NIC program safe and bounded, or say why not", tiara::apps::verify_main},
+    {"exec", "run a NIC program once and show what it did", tiara::apps::exec_main},
     {"bench", "measure Tiara against what it replaces", tiara::apps::bench_main},
 };
 

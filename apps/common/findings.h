@@ -1,0 +1,31 @@
+// What `tiara doctor` found out: one line each, with what to do about it.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace tiara::apps {
+
+enum class Verdict {
+  kGood,
+  kNote,     // works, but worth knowing
+  kMissing,  // something is slower or cannot be had without it
+  kBlocks,   // far memory cannot work until this is changed
+};
+
+struct Finding {
+  std::string section;  // "kernel", "privileges", "limits", "program"
+  std::string name;
+  Verdict verdict = Verdict::kGood;
+  std::string text;     // what was found, in plain words
+  std::string cure;     // what to do; empty when nothing is to be done
+};
+
+using Findings = std::vector<Finding>;
+
+bool blocks(const Findings& findings);
+std::string to_text(const Findings& findings);
+nlohmann::json to_json(const Findings& findings);
+
+}  // namespace tiara::apps
