@@ -5,7 +5,7 @@
 // both sides can write, so neither side believes anything it reads there: frames are copied out before they are
 // decoded, slot numbers are bit positions, lengths are held to the areas.
 //
-// The *board* belongs to the node and clients map it read-only: it says which worker is awake, and where.
+// The *board* belongs to the node and clients map it read-only: it says which worker is awake.
 //
 // Life of a request: the client takes a slot (its own private bitmap), writes payload and invocation, sets `state` to
 // kSubmitted, sets the slot's bit in a submission word, and rings the doorbell (an eventfd) if its worker sleeps. The
@@ -51,10 +51,14 @@ struct SegmentHeader {
   uint32_t slots;
   uint32_t zero;
   alignas(64) std::array<std::atomic<uint64_t>, kLanes> submitted;  // one line: the worker polls both with one load miss
+  // When the client last rang the doorbell (CLOCK_MONOTONIC, ns): tells the worker how long it really had nothing to
+  // do, its own waking up left out. Only ever tunes how long it spins.
+  alignas(64) std::atomic<uint64_t> rung_at;
 };
 
 struct alignas(64) SegmentSlot {
-  std::atomic<uint32_t> state;  // SlotState; a shared futex
+  std::atomic<uint32_t> state;    // SlotState; a shared futex
+  std::atomic<uint64_t> done_at;  // set before a sleeper is woken, for the same purpose as rung_at; else 0
   alignas(64) std::array<std::byte, kFrameBytes> invocation;
   std::array<std::byte, kFrameBytes> reply;
 };
@@ -63,8 +67,7 @@ struct BoardLine {
   // Not 0: the worker sleeps, or is about to: ring. Partner of the submission words: the client sets its bit and then
   // reads this, the worker sets this and then reads the bits (both sequentially consistent), so one of them sees.
   std::atomic<uint32_t> asleep;
-  std::atomic<uint32_t> cpu;  // where the worker last ran
-  uint64_t zero[7];
+  uint32_t zero[15];
 };
 
 struct Board {

@@ -1,0 +1,193 @@
+#include "nic/node/memory_node.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "nic/engine/interpreter.h"
+#include "runtime/base/check.h"
+
+namespace tiara::nic {
+namespace {
+
+Outcome refusal(Refusal reason) noexcept {
+  Outcome outcome;
+  outcome.status = Status::kRefused;
+  outcome.code = static_cast<uint16_t>(reason);
+  return outcome;
+}
+
+// Takes as long for a wrong token as for the right one.
+bool tokens_match(std::string_view wanted, std::string_view given) {
+  unsigned difference = wanted.size() == given.size() ? 0 : 1;
+  for (size_t i = 0; i < given.size(); i++)
+    difference |= static_cast<unsigned char>(given[i] ^ (wanted.empty() ? 0 : wanted[i % wanted.size()]));
+  return difference == 0;
+}
+
+InvocationCounts& operator+=(InvocationCounts& sum, const InvocationCounts& more) {
+  sum.invocations += more.invocations;
+  sum.failed += more.failed;
+  sum.faulted += more.faulted;
+  sum.refused += more.refused;
+  return sum;
+}
+
+}  // namespace
+
+// --- Session ---
+
+Session::~Session() {
+  close();
+  node_.forget(*this);
+}
+
+Outcome Session::invoke(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
+                        std::span<std::byte> reply) noexcept {
+  const Outcome outcome = run(frame, payload, reply);
+  // Relaxed: figures.
+  counters_.invocations.fetch_add(1, std::memory_order_relaxed);
+  switch (outcome.status) {
+    case Status::kOk: break;
+    case Status::kFailed: counters_.failed.fetch_add(1, std::memory_order_relaxed); break;
+    case Status::kFault: counters_.faulted.fetch_add(1, std::memory_order_relaxed); break;
+    case Status::kRefused: counters_.refused.fetch_add(1, std::memory_order_relaxed); break;
+  }
+  return outcome;
+}
+
+Outcome Session::refuse(Refusal reason) noexcept {
+  counters_.invocations.fetch_add(1, std::memory_order_relaxed);
+  counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  return refusal(reason);
+}
+
+Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
+                     std::span<std::byte> reply) noexcept {
+  if (frame.tenant != tenant_) return refusal(Refusal::kNotAuthorised);
+  if (frame.operation == kOneSidedRead) return node_.one_sided_read(frame, reply);
+  const OperatorRegistry::Use target = node_.operators_.enter(tenant_, frame.operation);
+  if (!target.is_valid()) return refusal(Refusal::kUnknownOperator);
+  const SpaceTable::Use space = frame.space.value == 0 ? SpaceTable::Use() : node_.spaces_.enter(id_, frame.space);
+  if (!space.is_valid() && (target->needs_space || frame.space.value != 0))
+    return refusal(Refusal::kUnknownAddressSpace);
+  const RegionTable regions = node_.bind(*target.get(), space);
+  const Invocation invocation{regions, frame.used_arguments(), payload, reply};
+  if (target->native != nullptr) return target->native(invocation);
+  return node_.engine_->run(*target->program, invocation);
+}
+
+NodeInfo Session::info() const {
+  const PoolStats pool = node_.pool_.stats();
+  return {pool.total.bytes(), pool.in_use.bytes(), node_.pool_.levels(), node_.pool_.max_pages(),
+          node_.operators_.builtins()};
+}
+
+Result<AddressSpaceId> Session::create_space(uint64_t max_pages) { return node_.spaces_.create(id_, max_pages); }
+Result<void> Session::destroy_space(AddressSpaceId space) { return node_.spaces_.destroy(id_, space); }
+Result<void> Session::allocate_data(AddressSpaceId space, Bytes size) {
+  return node_.spaces_.allocate_data(id_, space, size);
+}
+Result<OperatorId> Session::register_operator(std::span<const std::byte> container) {
+  return node_.operators_.add(id_, tenant_, container);
+}
+
+void Session::close() {
+  if (is_closed_) return;
+  is_closed_ = true;
+  node_.spaces_.destroy_all_of(id_);
+  node_.operators_.release_all_of(id_);
+}
+
+InvocationCounts Session::counts() const noexcept {
+  const auto read = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  return {read(counters_.invocations), read(counters_.failed), read(counters_.faulted), read(counters_.refused)};
+}
+
+// --- MemoryNode ---
+
+MemoryNode::MemoryNode(const NodeConfig& config, Pool pool)
+    : pool_(std::move(pool)),
+      spaces_(pool_, config.data_limit),
+      engine_(config.engine != nullptr ? config.engine : std::make_shared<Interpreter>()),
+      token_(config.token),
+      allows_one_sided_(config.allows_one_sided) {}
+
+MemoryNode::~MemoryNode() { TIARA_CHECK(sessions_.empty()); }
+
+Result<std::unique_ptr<MemoryNode>> MemoryNode::create(const NodeConfig& config,
+                                                       std::span<const BuiltinOperator> builtins) {
+  TIARA_TRY(Pool pool, Pool::create(config.pool));
+  std::unique_ptr<MemoryNode> node(new MemoryNode(config, std::move(pool)));
+  for (const BuiltinOperator& builtin : builtins) {
+    const auto id = node->operators_.add_builtin(builtin);
+    if (!id)
+      return fail(id.error().code, "the node's operator " + std::string(builtin.name) + ": " + id.error().message);
+  }
+  for (const NativeOperator& native : config.natives) TIARA_TRY_VOID(node->operators_.add_native(native));
+  return node;
+}
+
+Result<std::unique_ptr<Session>> MemoryNode::open_session(std::string_view token) {
+  const std::lock_guard lock(mutex_);
+  if (!token_.empty() && !tokens_match(token_, token)) {
+    sessions_refused_++;
+    return fail(ErrorCode::kNoPermission, "the node refuses this token; bring the one it was started with");
+  }
+  std::unique_ptr<Session> session(new Session(*this, SessionId{++sessions_opened_}, TenantId{0}));
+  sessions_.push_back(session.get());
+  return session;
+}
+
+void MemoryNode::forget(Session& session) {
+  const std::lock_guard lock(mutex_);
+  closed_counts_ += session.counts();
+  std::erase(sessions_, &session);
+}
+
+NodeStats MemoryNode::stats() const {
+  NodeStats stats;
+  stats.pool = pool_.stats();
+  stats.spaces = spaces_.live_count();
+  const std::lock_guard lock(mutex_);
+  stats.counts = closed_counts_;
+  for (const Session* session : sessions_) stats.counts += session->counts();
+  stats.sessions = static_cast<uint32_t>(sessions_.size());
+  stats.sessions_opened = sessions_opened_;
+  stats.sessions_refused = sessions_refused_;
+  return stats;
+}
+
+RegionTable MemoryNode::bind(const OperatorRegistry::Operator& target, const SpaceTable::Use& space) const noexcept {
+  RegionTable regions{};
+  for (uint32_t i = 0; i < target.region_count; i++) {
+    switch (target.bindings[i]) {
+      case RegionBinding::kUnused: break;
+      case RegionBinding::kPool: regions[i] = pool_.pool_region(); break;
+      case RegionBinding::kSpace: regions[i] = pool_.space_region(space.index()); break;
+      case RegionBinding::kAlloc: regions[i] = pool_.alloc_region(); break;
+      case RegionBinding::kData: regions[i] = space.data(); break;
+    }
+  }
+  return regions;
+}
+
+Outcome MemoryNode::one_sided_read(const wire::InvocationFrame& frame, std::span<std::byte> reply) const noexcept {
+  if (!allows_one_sided_) return refusal(Refusal::kNotAuthorised);
+  if (frame.argument_count != 2) return refusal(Refusal::kArgumentCount);
+  const auto [offset, length] = std::pair(frame.arguments[0], frame.arguments[1]);
+  if (length > reply.size()) return refusal(Refusal::kReplyRoom);
+  Outcome outcome;
+  const uint64_t size = pool_.bytes().size();
+  if (offset > size || length > size - offset) {
+    outcome.status = Status::kFault;
+    outcome.code = static_cast<uint16_t>(Fault::kRegionBounds);
+    return outcome;
+  }
+  std::memcpy(reply.data(), pool_.bytes().data() + offset, length);
+  outcome.status = Status::kOk;
+  outcome.reply_bytes = length;
+  outcome.counts.bytes_moved = length;
+  return outcome;
+}
+
+}  // namespace tiara::nic

@@ -1,0 +1,135 @@
+// The memory node: a pool, the address spaces in it, the operators that work on them, and the sessions of those who
+// ask. The loop transport holds one in its own process; `tiara node` holds one and serves it to others.
+//
+// Data path: Session::invoke. No lock, no allocation; any number of threads.
+// Control path: everything else here. Takes locks, allocates.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nic/engine/engine.h"
+#include "nic/node/operator_registry.h"
+#include "nic/node/pool.h"
+#include "nic/node/space_table.h"
+#include "nic/wire/frame.h"
+#include "nic/wire/node_info.h"
+#include "nic/wire/types.h"
+#include "runtime/base/error.h"
+
+namespace tiara::nic {
+
+struct NodeConfig {
+  PoolConfig pool;
+  std::shared_ptr<Engine> engine;        // nullptr: the interpreter
+  std::string token;                     // what a client must bring; empty: anyone who reaches the node is served
+  bool allows_one_sided = false;         // kOneSidedRead reads every tenant's bytes: for baselines only
+  Bytes data_limit{1 * kGiB};            // all data regions of users' operators together
+  std::vector<NativeOperator> natives;   // for baselines only
+};
+
+// What happened on a session, or on the node since it started. Each figure is exact, a set of them is not.
+struct InvocationCounts {
+  uint64_t invocations = 0;
+  uint64_t failed = 0;   // the operator gave up (Status::kFailed)
+  uint64_t faulted = 0;  // the engine stopped it
+  uint64_t refused = 0;  // it never ran
+};
+
+struct NodeStats {
+  PoolStats pool;
+  InvocationCounts counts;
+  uint32_t spaces = 0;
+  uint32_t sessions = 0;
+  uint64_t sessions_opened = 0;
+  uint64_t sessions_refused = 0;  // wrong token
+};
+
+class MemoryNode;
+
+// One client's standing with the node: what it may name. Everything it made goes away with it.
+class Session {
+ public:
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Thread-safe, bounded by the operator's proved bounds; async-signal-safe.
+  Outcome invoke(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
+                 std::span<std::byte> reply) noexcept;
+  // Counts a frame that could not even be decoded.
+  Outcome refuse(Refusal reason) noexcept;
+
+  NodeInfo info() const;
+  Result<AddressSpaceId> create_space(uint64_t max_pages);
+  Result<void> destroy_space(AddressSpaceId space);
+  Result<void> allocate_data(AddressSpaceId space, Bytes size);
+  Result<OperatorId> register_operator(std::span<const std::byte> container);
+
+  // Reaps what the session has on the node; later invocations are refused. Not at the same time as other calls of
+  // the control path. Idempotent.
+  void close();
+
+  SessionId id() const noexcept { return id_; }
+  TenantId tenant() const noexcept { return tenant_; }
+  InvocationCounts counts() const noexcept;
+
+ private:
+  friend class MemoryNode;
+  Session(MemoryNode& node, SessionId id, TenantId tenant) noexcept : node_(node), id_(id), tenant_(tenant) {}
+  Outcome run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
+              std::span<std::byte> reply) noexcept;
+
+  struct alignas(64) Counters {
+    std::atomic<uint64_t> invocations{0}, failed{0}, faulted{0}, refused{0};
+  };
+
+  MemoryNode& node_;
+  const SessionId id_;
+  const TenantId tenant_;
+  bool is_closed_ = false;
+  Counters counters_;
+};
+
+class MemoryNode {
+ public:
+  // Verifies and registers `builtins`, which are only borrowed for the call.
+  static Result<std::unique_ptr<MemoryNode>> create(const NodeConfig& config,
+                                                    std::span<const BuiltinOperator> builtins);
+  ~MemoryNode();  // after the last session
+
+  // The session must not outlive the node. A wrong token is kNoPermission.
+  Result<std::unique_ptr<Session>> open_session(std::string_view token);
+
+  NodeStats stats() const;
+  // For the checker, and for tests: nobody may be invoking while they look.
+  const Pool& pool() const noexcept { return pool_; }
+
+ private:
+  friend class Session;
+  MemoryNode(const NodeConfig& config, Pool pool);
+  Outcome one_sided_read(const wire::InvocationFrame& frame, std::span<std::byte> reply) const noexcept;
+  RegionTable bind(const OperatorRegistry::Operator& target, const SpaceTable::Use& space) const noexcept;
+  void forget(Session& session);
+
+  Pool pool_;
+  SpaceTable spaces_;
+  OperatorRegistry operators_;
+  std::shared_ptr<Engine> engine_;
+  const std::string token_;
+  const bool allows_one_sided_;
+
+  mutable std::mutex mutex_;  // the fields below
+  std::vector<Session*> sessions_;
+  InvocationCounts closed_counts_;
+  uint64_t sessions_opened_ = 0;
+  uint64_t sessions_refused_ = 0;
+};
+
+}  // namespace tiara::nic

@@ -1,0 +1,32 @@
+// Serving a memory node to other processes.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include "nic/node/memory_node.h"
+#include "runtime/base/error.h"
+
+namespace tiara::nic {
+
+struct ServerConfig {
+  // Threads that run operators; 0: one for every four CPUs. More than that only takes CPUs from the clients that wait
+  // for them on the same machine.
+  uint32_t workers = 0;
+  uint32_t max_slots = 64;        // requests that one session may have outstanding
+  uint32_t max_connections = 4096;
+  std::chrono::milliseconds hello_timeout{5'000};  // a connection that has not said hello by then is closed
+};
+
+class NodeServer {
+ public:
+  // Stops serving: clients see the node as lost. Their address spaces are reaped.
+  virtual ~NodeServer() = default;
+  virtual uint32_t workers() const noexcept = 0;
+};
+
+// `url` is shm://PATH. Serves until the server is destroyed; `node` must outlive it.
+Result<std::unique_ptr<NodeServer>> serve(std::string_view url, MemoryNode& node, const ServerConfig& config);
+
+}  // namespace tiara::nic

@@ -1,0 +1,49 @@
+// The node's end of one shm session: it serves the requests that a client has submitted in its segment.
+//
+// The client can write every byte of the segment at any time. So a frame is copied out before it is decoded, slots are
+// bit positions below `slots`, areas are at fixed places, and nothing that was read is believed twice. The segment is
+// sealed: no access inside it can fault.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "nic/node/memory_node.h"
+#include "nic/wire/shm_layout.h"
+#include "runtime/os/clock.h"
+#include "runtime/os/memory.h"
+#include "runtime/os/unique_fd.h"
+
+namespace tiara::nic {
+
+class ShmSession {
+ public:
+  struct Opened {
+    std::shared_ptr<ShmSession> session;
+    UniqueFd segment;  // for the client; the session keeps its own mapping
+  };
+  static Result<Opened> open(std::unique_ptr<Session> session, uint32_t slots);
+
+  // Serves everything that somebody waits for, and one posted request; how many that were. One worker at a time.
+  uint32_t serve() noexcept;
+  bool has_work() const noexcept;
+  // When the client last rang, as it says; held to [earliest, now].
+  os::Nanoseconds rung_at(os::Nanoseconds earliest, os::Nanoseconds now) const noexcept;
+
+  Session& session() noexcept { return *session_; }
+  const UniqueFd& doorbell() const noexcept { return doorbell_; }
+  uint32_t slots() const noexcept { return slots_; }
+
+ private:
+  ShmSession(std::unique_ptr<Session> session, os::Mapping segment, UniqueFd doorbell, uint32_t slots) noexcept;
+  wire::SegmentHeader& header() const noexcept;
+  void serve_slot(uint32_t index) noexcept;
+
+  std::unique_ptr<Session> session_;
+  os::Mapping segment_;
+  UniqueFd doorbell_;
+  const uint32_t slots_;
+  const uint64_t slot_mask_;
+};
+
+}  // namespace tiara::nic

@@ -1,0 +1,122 @@
+#include "nic/node/space_table.h"
+
+#include <sys/mman.h>
+
+#include "runtime/base/config.h"
+#include "runtime/base/log.h"
+
+namespace tiara::nic {
+namespace {
+
+std::unexpected<Error> unknown_space(AddressSpaceId id) {
+  return fail(ErrorCode::kNotFound, "no address space " + std::to_string(id.value) + " in this session");
+}
+
+}  // namespace
+
+SpaceTable::SpaceTable(Pool& pool, Bytes data_limit)
+    : pool_(pool), data_limit_(data_limit), slots_(std::make_unique<std::array<Slot, pool::kMaxSpaces>>()) {}
+
+Result<AddressSpaceId> SpaceTable::create(SessionId owner, uint64_t max_pages) {
+  if (max_pages == 0 || max_pages > pool_.max_pages())
+    return fail(ErrorCode::kInvalidInput, "an address space of " + std::to_string(max_pages) +
+                                              " pages; this node's tables reach 1 to " +
+                                              std::to_string(pool_.max_pages()));
+  const std::lock_guard lock(mutex_);
+  if (live_ == pool::kMaxSpaces)
+    return fail(ErrorCode::kResourceExhausted, "the node serves all of its " + std::to_string(live_) +
+                                                   " address spaces; end a program or start another node");
+  uint32_t index = next_;
+  while (!(*slots_)[index].gate.is_closed()) index = (index + 1) & kIndexMask;
+  next_ = (index + 1) & kIndexMask;
+  Slot& slot = (*slots_)[index];
+  slot.generation = (slot.generation + 1) & (UINT32_MAX >> kIndexBits);
+  if (slot.generation == 0) slot.generation = 1;  // an id is never 0
+  slot.owner = owner;
+  pool_.descriptor(index) = {.root = 0,
+                             .levels = pool_.levels(),
+                             .max_pages = max_pages,
+                             .pages = 0,
+                             .tables = 0,
+                             .state = static_cast<uint64_t>(pool::SpaceState::kLive),
+                             .reserved = {}};
+  live_++;
+  slot.gate.open();
+  return AddressSpaceId{slot.generation << kIndexBits | index};
+}
+
+SpaceTable::Slot* SpaceTable::find_locked(SessionId owner, AddressSpaceId id) noexcept {
+  Slot& slot = (*slots_)[id.value & kIndexMask];
+  const bool is_it = !slot.gate.is_closed() && slot.owner == owner && slot.generation == id.value >> kIndexBits;
+  return is_it ? &slot : nullptr;
+}
+
+void SpaceTable::destroy_locked(uint32_t index) noexcept {
+  Slot& slot = (*slots_)[index];
+  slot.gate.close_and_drain();
+  const Pool::Released released = pool_.release_tree(pool_.descriptor(index));
+  if (released.bad_entries != 0)
+    LogLine("address space ").number(index).text(" had ").number(released.bad_entries)
+        .text(" table entries that point nowhere; frames may be lost").write();
+  data_in_use_ = data_in_use_ - Bytes{slot.data.size()};
+  slot.data.reset();
+  slot.owner = {};
+  live_--;
+}
+
+Result<void> SpaceTable::destroy(SessionId owner, AddressSpaceId id) {
+  const std::lock_guard lock(mutex_);
+  if (find_locked(owner, id) == nullptr) return unknown_space(id);
+  destroy_locked(id.value & kIndexMask);
+  return {};
+}
+
+uint32_t SpaceTable::destroy_all_of(SessionId owner) {
+  const std::lock_guard lock(mutex_);
+  uint32_t destroyed = 0;
+  for (uint32_t index = 0; index < pool::kMaxSpaces && live_ != 0; index++) {
+    Slot& slot = (*slots_)[index];
+    if (slot.gate.is_closed() || slot.owner != owner) continue;
+    destroy_locked(index);
+    destroyed++;
+  }
+  return destroyed;
+}
+
+Result<void> SpaceTable::allocate_data(SessionId owner, AddressSpaceId id, Bytes size) {
+  const Bytes rounded{round_up(size.value, kPageSize)};
+  const std::lock_guard lock(mutex_);
+  Slot* slot = find_locked(owner, id);
+  if (slot == nullptr) return unknown_space(id);
+  if (slot->data.is_mapped()) return fail(ErrorCode::kInvalidInput, "the address space has its data region already");
+  if (size.value == 0 || size > data_limit_ || rounded > data_limit_ - data_in_use_)
+    return fail(ErrorCode::kResourceExhausted,
+                "a data region of " + format_bytes(size) + "; the node has " + format_bytes(data_limit_ - data_in_use_) +
+                    " left for data regions");
+  TIARA_TRY(os::Mapping data, os::Mapping::anonymous(rounded));
+  os::raw_madvise(data.data(), data.size(), MADV_DONTFORK);
+  slot->gate.close_and_drain();  // invocations of this moment are refused, as they would have been before
+  slot->data = std::move(data);
+  data_in_use_ = data_in_use_ + rounded;
+  slot->gate.open();
+  return {};
+}
+
+uint32_t SpaceTable::live_count() const {
+  const std::lock_guard lock(mutex_);
+  return live_;
+}
+
+SpaceTable::Use SpaceTable::enter(SessionId user, AddressSpaceId id) noexcept {
+  const uint32_t index = id.value & kIndexMask;
+  Slot& slot = (*slots_)[index];
+  if (!slot.gate.try_enter()) return {};
+  if (slot.owner != user || slot.generation != id.value >> kIndexBits) {
+    slot.gate.leave();
+    return {};
+  }
+  return Use(&slot.gate, index, {slot.data.data(), slot.data.size(),
+                                 slot.data.is_mapped() ? Permission::kReadWriteAtomic : Permission::kNone});
+}
+
+}  // namespace tiara::nic
