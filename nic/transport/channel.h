@@ -64,12 +64,18 @@ class Channel {
   virtual Result<NodeInfo> info() = 0;
   virtual Result<AddressSpaceId> create_space(uint64_t max_pages) = 0;
   virtual Result<void> destroy_space(AddressSpaceId space) = 0;
+  // Gives the space the linear region that users' operators name `data`: zeros, once, freed with the space.
+  virtual Result<void> allocate_data(AddressSpaceId space, Bytes size);
   // The node verifies `container` whoever sent it.
   virtual Result<OperatorId> register_operator(std::span<const std::byte> container) = 0;
 
   // Descriptors that a program's close-all loop must not touch.
   virtual std::vector<int> descriptors() const = 0;
 };
+
+inline Result<void> Channel::allocate_data(AddressSpaceId, Bytes) {
+  return fail(ErrorCode::kUnsupported, "this channel has no data regions");
+}
 
 // How long a call may wait for its answer before the node counts as lost.
 inline constexpr std::chrono::seconds kDefaultNodeTimeout{30};

@@ -1,0 +1,22 @@
+#include "nic/transport/connect.h"
+
+#include "nic/transport/loop_channel.h"
+#include "nic/transport/shm_channel.h"
+
+namespace tiara::nic {
+
+Result<std::unique_ptr<Channel>> connect_loop(std::shared_ptr<MemoryNode> node, std::string_view token) {
+  return LoopChannel::create(std::move(node), token);
+}
+
+Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options) {
+  constexpr std::string_view kShm = "shm://";
+  if (url == "loop:") {
+    TIARA_TRY(auto node, MemoryNode::create(options.embedded, options.builtins));
+    return connect_loop(std::shared_ptr<MemoryNode>(std::move(node)), options.embedded.token);
+  }
+  if (url.starts_with(kShm)) return ShmChannel::connect(std::string(url.substr(kShm.size())), options);
+  return fail(ErrorCode::kInvalidInput, "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop: or shm://PATH");
+}
+
+}  // namespace tiara::nic

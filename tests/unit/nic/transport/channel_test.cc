@@ -1,0 +1,252 @@
+// One suite over every transport: what holds for a channel holds for all of them.
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "tests/unit/nic/transport/test_node.h"
+
+using namespace tiara;
+using namespace tiara::nic;
+using namespace tiara::nic::testing;
+
+namespace {
+
+Link::Kind any_transport() { return GENERATE(Link::Kind::kLoop, Link::Kind::kShm); }
+
+std::vector<std::byte> pattern(size_t size, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::byte> bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+Outcome refused(Refusal reason) {
+  Outcome outcome;
+  outcome.status = Status::kRefused;
+  outcome.code = static_cast<uint16_t>(reason);
+  return outcome;
+}
+
+struct Echo {
+  explicit Echo(Channel& to)
+      : channel(to), operation(operator_named(to, "echo")), space(*to.create_space(512)) {}
+  Request request(std::span<const std::span<const std::byte>> payload) const {
+    return {operation, space, arguments, payload};
+  }
+  Channel& channel;
+  OperatorId operation;
+  AddressSpaceId space;
+  std::array<uint64_t, 2> arguments{40, 2};
+};
+
+}  // namespace
+
+TEST_CASE("a node says what it is and what it can do") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const auto info = channel->info();
+  REQUIRE(info);
+  CHECK(info->pool.value == 8 * kMiB - pool::kFirstDataFrame * kPageSize);
+  CHECK(info->pool_used.value == 0);
+  CHECK(info->table_levels == 4);
+  CHECK(info->max_pages == uint64_t{1} << 36);
+  CHECK(info->operators.size() == 2);
+}
+
+TEST_CASE("a call carries arguments and scattered payload there and bytes back") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{12345}, size_t{kMaxPayloadBytes}}) {
+    const auto bytes = pattern(size, size);
+    const std::span<const std::byte> all(bytes);
+    const std::array<std::span<const std::byte>, 3> parts{all.subspan(size / 2), all.first(size / 3),
+                                                          all.subspan(size / 3, size / 2 - size / 3)};
+    std::vector<std::byte> room(kMaxReplyBytes);
+    const Reply reply = channel->call(echo.request(parts), room);
+    REQUIRE(reply.call == CallStatus::kAnswered);
+    REQUIRE(reply.outcome.status == Status::kOk);
+    CHECK(reply.outcome.results[0] == 42);
+    REQUIRE(reply.outcome.reply_bytes == size);
+    const auto back = std::span<const std::byte>(room);
+    CHECK(std::ranges::equal(back.first(size - size / 2), parts[0]));
+    CHECK(std::ranges::equal(back.subspan(size - size / 2, size / 3), parts[1]));
+  }
+}
+
+TEST_CASE("a reply never goes past the room that the caller gave") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  const auto bytes = pattern(100, 1);
+  const std::array<std::span<const std::byte>, 1> parts{bytes};
+  std::array<std::byte, 100> room{};
+  const Reply reply = channel->call(echo.request(parts), std::span(room).first(99));
+  CHECK(reply.outcome.status == Status::kFault);
+  CHECK(reply.outcome.reply_bytes == 0);
+  CHECK(room == std::array<std::byte, 100>{});
+}
+
+TEST_CASE("requests that are too big are refused and the channel lives on") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  const std::vector<std::byte> bytes(kMaxPayloadBytes / 2 + 1);
+  const std::array<std::span<const std::byte>, 2> parts{bytes, bytes};
+  const std::array<uint64_t, kMaxArguments + 1> seven{};
+  CHECK(channel->call(echo.request(parts), {}).outcome == refused(Refusal::kPayloadSize));
+  CHECK(channel->call({echo.operation, echo.space, seven}, {}).outcome == refused(Refusal::kArgumentCount));
+  const Ticket ticket = channel->post(echo.request(parts), {});
+  REQUIRE(ticket.is_valid());
+  CHECK(channel->is_done(ticket));
+  CHECK(channel->collect(ticket).outcome == refused(Refusal::kPayloadSize));
+  CHECK(channel->call(echo.request({}), {}).outcome.results[0] == 42);
+}
+
+TEST_CASE("what a session does not have is refused") {
+  const Link link(any_transport());
+  const auto mine = link.connect();
+  const auto other = link.connect();
+  const Echo echo(*mine);
+  const AddressSpaceId theirs = *other->create_space(512);
+  CHECK(mine->call({echo.operation, theirs, {}}, {}).outcome == refused(Refusal::kUnknownAddressSpace));
+  CHECK(mine->call({echo.operation, {}, {}}, {}).outcome == refused(Refusal::kUnknownAddressSpace));
+  CHECK(mine->call({{77}, echo.space, {}}, {}).outcome == refused(Refusal::kUnknownOperator));
+  CHECK(mine->call({{0}, echo.space, {}}, {}).outcome == refused(Refusal::kUnknownOperator));
+  CHECK_FALSE(mine->destroy_space(theirs));
+  CHECK(mine->destroy_space(echo.space));
+  CHECK_FALSE(mine->destroy_space(echo.space));
+  CHECK(mine->call(echo.request({}), {}).outcome == refused(Refusal::kUnknownAddressSpace));
+  CHECK_FALSE(mine->create_space(0));
+  CHECK(mine->create_space(uint64_t{1} << 36));
+  CHECK_FALSE(mine->create_space((uint64_t{1} << 36) + 1));
+  CHECK_FALSE(mine->register_operator(pattern(200, 3)));
+  CHECK_FALSE(mine->is_lost());
+}
+
+TEST_CASE("posted requests are answered each once, and never keep a call from a slot") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  std::vector<Ticket> tickets;
+  std::vector<std::array<std::byte, 64>> rooms(wire::kDefaultSlots);
+  for (;;) {
+    std::array<std::byte, 64> bytes;
+    bytes.fill(static_cast<std::byte>(tickets.size()));
+    const std::array<std::span<const std::byte>, 1> parts{bytes};
+    const Ticket ticket = channel->post(echo.request(parts), rooms[tickets.size()]);
+    bytes.fill(std::byte{0xee});  // the payload was copied
+    if (!ticket.is_valid()) break;
+    tickets.push_back(ticket);
+  }
+  CHECK(tickets.size() == wire::kDefaultSlots - wire::kDefaultSlots / 4);
+  CHECK(channel->call(echo.request({}), {}).outcome.results[0] == 42);
+  for (size_t i = 0; i < tickets.size(); i++) {
+    const Reply reply = channel->collect(tickets[i]);
+    REQUIRE(reply.call == CallStatus::kAnswered);
+    REQUIRE(reply.outcome.reply_bytes == 64);
+    CHECK(rooms[i][0] == static_cast<std::byte>(i));
+    CHECK(rooms[i][63] == static_cast<std::byte>(i));
+  }
+  const Ticket again = channel->post(echo.request({}), {});
+  REQUIRE(again.is_valid());
+  CHECK(channel->collect(again).outcome.status == Status::kOk);
+}
+
+TEST_CASE("many threads share a channel and each gets its own answers") {
+  const Link link(any_transport(), test_config(), 2);
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  std::atomic<uint32_t> wrong{0};
+  const auto work = [&](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    std::vector<std::byte> room(16384);
+    for (uint32_t i = 0; i < 300; i++) {
+      const auto bytes = pattern(random() % 16384, random());
+      const std::array<std::span<const std::byte>, 2> parts{std::span(bytes).first(bytes.size() / 2),
+                                                            std::span(bytes).subspan(bytes.size() / 2)};
+      Reply reply;
+      if (const Ticket ticket = i % 3 == 0 ? channel->post(echo.request(parts), room) : Ticket{}; ticket.is_valid())
+        reply = channel->collect(ticket);
+      else
+        reply = channel->call(echo.request(parts), room);
+      const bool right = reply.call == CallStatus::kAnswered && reply.outcome.reply_bytes == bytes.size() &&
+                         std::equal(bytes.begin(), bytes.end(), room.begin());
+      if (!right) wrong++;
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (uint64_t seed = 1; seed <= 6; seed++) threads.emplace_back(work, seed);
+  threads.clear();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("more callers than slots wait for each other") {
+  const Link link(Link::Kind::kShm);
+  ConnectOptions options;
+  options.slots = wire::kMinSlots;
+  const auto channel = nic::connect(link.socket().url(), options);
+  REQUIRE(channel);
+  const Echo echo(**channel);
+  std::atomic<uint32_t> answered{0};
+  std::vector<std::jthread> threads;
+  for (uint32_t i = 0; i < 12; i++)
+    threads.emplace_back([&] {
+      for (uint32_t n = 0; n < 50; n++)
+        answered += (*channel)->call(echo.request({}), {}).outcome.results[0] == 42;
+    });
+  threads.clear();
+  CHECK(answered == 12 * 50);
+}
+
+TEST_CASE("a one-sided read is for nodes that were started for baselines") {
+  const auto kind = any_transport();
+  std::array<std::byte, 64> room;
+  {
+    const Link link(kind);
+    const std::array<uint64_t, 2> arguments{0, 64};
+    CHECK(link.connect()->call({kOneSidedRead, {}, arguments}, room).outcome == refused(Refusal::kNotAuthorised));
+  }
+  NodeConfig config = test_config();
+  config.allows_one_sided = true;
+  const Link link(kind, config);
+  const auto channel = link.connect();
+  const auto read = [&](uint64_t offset, uint64_t length) {
+    const std::array<uint64_t, 2> arguments{offset, length};
+    return channel->call({kOneSidedRead, {}, arguments}, room).outcome;
+  };
+  CHECK(read(0, 64).status == Status::kOk);
+  CHECK(std::memcmp(room.data(), &pool::kPoolMagic, 8) == 0);
+  CHECK(read(8 * kMiB - 64, 64).reply_bytes == 64);
+  CHECK(read(8 * kMiB - 63, 64).status == Status::kFault);
+  CHECK(read(~uint64_t{0}, 1).status == Status::kFault);
+  CHECK(read(1, ~uint64_t{0}) == refused(Refusal::kReplyRoom));
+  CHECK(channel->call({kOneSidedRead, {}, {}}, room).outcome == refused(Refusal::kArgumentCount));
+}
+
+TEST_CASE("a node with a token serves those who bring it") {
+  const auto kind = any_transport();
+  NodeConfig config = test_config();
+  config.token = "open sesame";
+  const Link link(kind, config);
+  CHECK(link.connect()->info());
+  for (const char* wrong : {"", "open sesam", "open sesame!", "xpen sesame"}) {
+    ConnectOptions options;
+    options.token = wrong;
+    std::shared_ptr<MemoryNode> shared(&link.node(), [](MemoryNode*) {});
+    const auto channel =
+        kind == Link::Kind::kLoop ? connect_loop(shared, wrong) : nic::connect(link.socket().url(), options);
+    REQUIRE_FALSE(channel);
+    CHECK(channel.error().code == ErrorCode::kNoPermission);
+  }
+  CHECK(link.node().stats().sessions_refused == 4);
+}
+
+TEST_CASE("a url that names no transport is refused with what can be used") {
+  for (const char* url : {"", "loop", "shm:/x", "tcp://host:1", "loop:x"}) {
+    const auto channel = nic::connect(url, {});
+    REQUIRE_FALSE(channel);
+    CHECK(channel.error().code == ErrorCode::kInvalidInput);
+    CHECK(channel.error().message.find("use loop: or shm://PATH") != std::string::npos);
+  }
+}

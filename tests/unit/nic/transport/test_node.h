@@ -1,0 +1,115 @@
+// A memory node for tests: small pool, native operators that need no program.
+#pragma once
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "nic/node/memory_node.h"
+#include "nic/node/server.h"
+#include "nic/transport/channel.h"
+#include "nic/transport/connect.h"
+
+namespace tiara::nic::testing {
+
+// Gives the payload back and the sum of the arguments.
+inline Outcome echo(const Invocation& invocation) noexcept {
+  Outcome outcome;
+  if (invocation.payload.size() > invocation.reply.size()) {
+    outcome.status = Status::kFault;
+    outcome.code = static_cast<uint16_t>(Fault::kReplyBounds);
+    return outcome;
+  }
+  std::memcpy(invocation.reply.data(), invocation.payload.data(), invocation.payload.size());
+  outcome.status = Status::kOk;
+  outcome.reply_bytes = invocation.payload.size();
+  for (const uint64_t argument : invocation.arguments) outcome.results[0] += argument;
+  return outcome;
+}
+
+// Runs until hold_gate is opened (or for ever, in a node process).
+inline std::atomic<bool> hold_gate{false};
+inline std::atomic<uint32_t> held{0};
+inline Outcome hold(const Invocation&) noexcept {
+  held.fetch_add(1);
+  while (!hold_gate.load()) usleep(100);
+  held.fetch_sub(1);
+  Outcome outcome;
+  outcome.status = Status::kOk;
+  return outcome;
+}
+
+inline NodeConfig test_config() {
+  NodeConfig config;
+  config.pool.size = Bytes{8 * kMiB};
+  config.natives = {{"echo", echo}, {"hold", hold}};
+  return config;
+}
+
+inline std::shared_ptr<MemoryNode> make_node(const NodeConfig& config = test_config()) {
+  auto node = MemoryNode::create(config, {});
+  REQUIRE(node);
+  return std::move(*node);
+}
+
+inline OperatorId operator_named(Channel& channel, std::string_view name) {
+  const auto info = channel.info();
+  REQUIRE(info);
+  for (const auto& [known, id] : info->operators)
+    if (known == name) return id;
+  FAIL("no operator " << name);
+  return {};
+}
+
+// A socket path of this process, unlinked at the end.
+class SocketPath {
+ public:
+  SocketPath() {
+    static std::atomic<int> next{0};
+    path_ = "/tmp/tiara-test-" + std::to_string(getpid()) + "-" + std::to_string(next++) + ".sock";
+    unlink(path_.c_str());
+  }
+  ~SocketPath() { unlink(path_.c_str()); }
+  const std::string& path() const { return path_; }
+  std::string url() const { return "shm://" + path_; }
+
+ private:
+  std::string path_;
+};
+
+// A node in this process and a way to reach it, over either transport.
+class Link {
+ public:
+  enum class Kind { kLoop, kShm };
+  explicit Link(Kind kind, const NodeConfig& config = test_config(), uint32_t workers = 1)
+      : kind_(kind), node_(make_node(config)), token_(config.token) {
+    if (kind == Kind::kLoop) return;
+    ServerConfig server;
+    server.workers = workers;
+    auto serving = serve(socket_.url(), *node_, server);
+    if (!serving) FAIL(serving.error().message);
+    server_ = std::move(*serving);
+  }
+  std::unique_ptr<Channel> connect() const {
+    ConnectOptions options;
+    options.token = token_;
+    auto channel = kind_ == Kind::kLoop ? connect_loop(node_, token_) : nic::connect(socket_.url(), options);
+    if (!channel) FAIL(channel.error().message);
+    return std::move(*channel);
+  }
+  MemoryNode& node() const { return *node_; }
+  const SocketPath& socket() const { return socket_; }
+
+ private:
+  Kind kind_;
+  SocketPath socket_;
+  std::shared_ptr<MemoryNode> node_;
+  std::string token_;
+  std::unique_ptr<NodeServer> server_;
+};
+
+}  // namespace tiara::nic::testing
