@@ -122,13 +122,16 @@ AbstractValue AbstractValue::with_origin(Origin origin) const {
 }
 
 AbstractValue join(const AbstractValue& a, const AbstractValue& b) {
-  return ValueParts{.umin = std::min(a.umin_, b.umin_),
-                    .umax = std::max(a.umax_, b.umax_),
-                    .smin = std::min(a.smin_, b.smin_),
-                    .smax = std::max(a.smax_, b.smax_),
-                    .bits = join(a.bits_, b.bits_),
-                    .origin = a.origin_ | b.origin_}
-      .reduce_nonempty();
+  // Not reduced: the join then includes both operands part by part, on which the search for invariants relies;
+  // and the hull of two reduced values leaves next to nothing to learn.
+  AbstractValue value;
+  value.umin_ = std::min(a.umin_, b.umin_);
+  value.umax_ = std::max(a.umax_, b.umax_);
+  value.smin_ = std::min(a.smin_, b.smin_);
+  value.smax_ = std::max(a.smax_, b.smax_);
+  value.bits_ = join(a.bits_, b.bits_);
+  value.origin_ = a.origin_ | b.origin_;
+  return value;
 }
 
 AbstractValue widen(const AbstractValue& old, const AbstractValue& grown) {

@@ -5,7 +5,8 @@
 // concrete result of x op y is in op(a, b). Where it came from (constant, argument, memory) rides along for
 // messages and for whoever must not trust what memory says.
 //
-// Every value made here is non-empty and *reduced*: the three parts have told each other what they know.
+// Every value made here is non-empty, and all but those that join and widen make are *reduced*: the three parts
+// have told each other what they know.
 #pragma once
 
 #include <bit>

@@ -245,7 +245,9 @@ void Walker::record(uint32_t pc, const AbstractState& state) {
   if (info(row.format).has_region || row.format == Format::kPayloadLoad) {
     const AbstractValue offset = access_offset(i, state);
     const unsigned needed = row.cost == CostClass::kLine ? 6 : 3;
-    facts.is_aligned = offset.alignment_log2() >= needed;
+    const bool needs_alignment = row.cost == CostClass::kLine || row.cost == CostClass::kAtomic ||
+                                 (row.cost == CostClass::kRemote && row.access_bytes != 0);
+    facts.is_aligned = needs_alignment && offset.alignment_log2() >= needed;
     // Strided and list operations touch what lies at their strides and lists: nothing is claimed of them.
     if (info(row.format).immediate != ImmediateUse::kElement) {
       facts.extent = extent_of(offset, row.access_bytes != 0 ? row.access_bytes : facts.most_bytes);

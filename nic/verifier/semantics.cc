@@ -57,7 +57,8 @@ Value arithmetic(Opcode opcode, const Value& a, const Value& b) {
     case Opcode::kSetlts: return truth_value(Relation::kLess, a, b);
     case Opcode::kSetles: return truth_value(Relation::kGreaterEqual, b, a);
     default:
-      return Value::top(a.origin() | b.origin());  // an opcode that is not known here: nothing is known of it
+      // any other opcode: nothing is known of what it gives
+      return Value::top(a.origin() | b.origin());
   }
 #pragma GCC diagnostic pop
 }

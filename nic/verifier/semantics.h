@@ -9,8 +9,8 @@ namespace tiara::nic {
 
 struct VerifierLimits;
 
-// The instruction must not be a branch, loop, endloop, ret or fail, and its preconditions must hold of
-// `state`. What holds after it if it does not fault.
+// What holds after the instruction if it does not fault. Not for branches, loop, endloop, ret and fail. Total:
+// the search for a fixpoint looks at programs whose preconditions nobody has proved yet.
 void apply(const Instruction& instruction, const VerifierLimits& limits, AbstractState& state);
 
 // A conditional branch as a relation between rs1 and another value.

@@ -16,7 +16,7 @@ uint64_t mask_of(uint64_t index, uint64_t first, uint64_t last) {
 }  // namespace
 
 void ByteSet::insert(uint64_t first, uint64_t count) {
-  if (count == 0) return;
+  if (count == 0 || first >= kMaxScratchpadBytes || count > kMaxScratchpadBytes - first) return;
   const uint64_t last = first + count;
   for (uint64_t i = first / 64; i * 64 < last; ++i) words_[i] |= mask_of(i, first, last);
 }

@@ -13,7 +13,9 @@ namespace tiara::nic {
 // A set of scratchpad bytes.
 class ByteSet {
  public:
+  // Any range may be given; one that no scratchpad holds adds nothing.
   void insert(uint64_t first, uint64_t count);
+  // first + count must be at most kMaxScratchpadBytes.
   bool contains_all(uint64_t first, uint64_t count) const;
   bool includes(const ByteSet& inner) const;
   void intersect(const ByteSet& other);

@@ -241,6 +241,12 @@ TEST_CASE("what another node or a client says bounds nothing") {
         Requirement::kScratchpadInside);
 }
 
+TEST_CASE("an offset far outside the scratchpad is rejected, not followed") {
+  CHECK(rejected("li r2, 0x7fff_fff8\nspst8 [r2], n\nret 0\n").requirement == Requirement::kScratchpadInside);
+  CHECK(rejected("li r2, -8\nspst8 [r2], n\nret 0\n").requirement == Requirement::kScratchpadInside);
+  CHECK(rejected("li r2, -8\nspld8 r3, [r2]\nret 0\n").requirement == Requirement::kScratchpadInside);
+}
+
 TEST_CASE("no code that is malformed is looked at further") {
   Program program = program_of("ret 0\n");
   program.code[0].rd = 3;  // a reserved field
