@@ -1,0 +1,68 @@
+// The public C interface (runtime/include/tiara/tiara.h).
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/base/units.h"
+#include "runtime/include/tiara/tiara.h"
+#include "runtime/preload/process.h"
+#include "runtime/residency/far_memory.h"
+
+namespace {
+
+using tiara::FarMemory;
+
+// The whole pages of far memory that [address, address + length) touches.
+std::span<std::byte> far_pages(const FarMemory& far, const void* address, size_t length) noexcept {
+  const auto all = far.reservation();
+  const auto begin = reinterpret_cast<uintptr_t>(all.data());
+  const auto from = reinterpret_cast<uintptr_t>(address);
+  const uintptr_t first = std::max(begin, tiara::round_down(from, tiara::kPageSize));
+  const uintptr_t last = std::min(begin + all.size(), tiara::round_up(from + length, tiara::kPageSize));
+  if (length == 0 || first >= last) return {};
+  return {reinterpret_cast<std::byte*>(first), last - first};
+}
+
+template <typename F>
+int with_far_pages(const void* address, size_t length, F apply) noexcept {
+  FarMemory* far = FarMemory::instance();
+  if (far == nullptr) {
+    errno = ENOTSUP;
+    return -1;
+  }
+  if (const auto pages = far_pages(*far, address, length); !pages.empty()) apply(*far, pages);
+  return 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+int tiara_is_active() { return FarMemory::instance() != nullptr ? 1 : 0; }
+
+int tiara_is_far(const void* address) {
+  const FarMemory* far = FarMemory::instance();
+  return far != nullptr && far->contains(address) ? 1 : 0;
+}
+
+int tiara_bring_near(const void* address, size_t length) {
+  return with_far_pages(address, length, [](FarMemory& far, std::span<std::byte> pages) { far.make_near(pages); });
+}
+
+int tiara_let_go(const void* address, size_t length) {
+  return with_far_pages(address, length, [](FarMemory& far, std::span<std::byte> pages) { far.release_near(pages); });
+}
+
+int tiara_get_stats(tiara_stats* stats) {
+  const tiara::stats::ProcessStats* slot = tiara::preload::process_stats();
+  if (slot == nullptr || stats->size < sizeof(tiara_stats)) {
+    errno = slot == nullptr ? ENOTSUP : EINVAL;
+    return -1;
+  }
+  const tiara::stats::Counters& now = slot->counters;
+  const auto read = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  *stats = {stats->size,           read(now.far_pages),     read(now.resident_pages), read(now.remote_pages),
+            read(now.budget_pages), read(now.fetched_pages), read(now.pages_written)};
+  return 0;
+}
+
+}  // extern "C"

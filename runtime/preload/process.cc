@@ -1,0 +1,145 @@
+#include "runtime/preload/process.h"
+
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "runtime/base/exit_status.h"
+#include "runtime/base/log.h"
+#include "runtime/base/units.h"
+#include "runtime/placement/heap.h"
+#include "runtime/placement/rules.h"
+#include "runtime/preload/alternate_stack.h"
+#include "runtime/preload/descriptors.h"
+#include "runtime/preload/guard.h"
+#include "runtime/preload/mappings.h"
+#include "runtime/preload/real.h"
+#include "runtime/preload/signals.h"
+#include "runtime/preload/stats_slot.h"
+#include "runtime/residency/far_memory.h"
+
+#include <sys/syscall.h>
+
+namespace tiara::preload {
+namespace {
+
+// Far memory starts when the program's near memory passes this, or an eighth of the local budget if that is less:
+// shells and launchers stay below it and never pay for a start.
+constexpr uint64_t kStartThreshold = 4 * kMiB;
+
+constinit const Config* config = nullptr;
+constinit stats::ProcessStats* slot = nullptr;
+
+int exit_status_for(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidInput: return kExitUsage;
+    case ErrorCode::kNoPermission: return kExitNoPermission;
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kTimedOut:
+    case ErrorCode::kNotFound: return kExitUnavailable;
+    case ErrorCode::kResourceExhausted: return kExitNodeFull;
+    case ErrorCode::kRejected:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kSystem: return kExitOsError;
+  }
+  return kExitOsError;
+}
+
+[[noreturn]] void end_process(const char* what, const Error& error) noexcept {
+  LogLine("fatal: ").text(what).text(": ").text(error.message.c_str()).write();
+  if (slot != nullptr) {
+    snprintf(slot->fatal, sizeof slot->fatal, "%s: %s", what, error.message.c_str());
+    slot->state.store(static_cast<uint32_t>(stats::ProcessState::kFatal), std::memory_order_release);
+  }
+  for (;;) syscall(SYS_exit_group, exit_status_for(error.code));
+}
+
+// --children near: only the process that `tiara run` started (whatever it executes in its place) has far memory.
+bool is_child_without_far_memory(const Config& wanted) {
+  constexpr const char* kOwner = "TIARA_OWNER_PID";
+  if (wanted.children == Children::kFar) return false;
+  char own[16];
+  snprintf(own, sizeof own, "%d", getpid());
+  const char* owner = getenv(kOwner);
+  if (owner != nullptr && *owner != 0) return strcmp(owner, own) != 0;
+  setenv(kOwner, own, 1);
+  return false;
+}
+
+uint64_t start_threshold(const Config& wanted) noexcept {
+  return wanted.local.bytes ? std::min(kStartThreshold, wanted.local.bytes->value / 8) : kStartThreshold;
+}
+
+// pthread_atfork handlers: libc runs them for its internal forks (daemon, forkpty) too. Registered after jemalloc's,
+// so that ours come first before a fork and last after it: nothing of ours runs under jemalloc's locks.
+void before_fork() noexcept {
+  if (FarMemory* far = FarMemory::instance(); far != nullptr) far->before_fork();
+}
+
+void after_fork_in_parent() noexcept {
+  if (FarMemory* far = FarMemory::instance(); far != nullptr) far->after_fork_in_parent();
+}
+
+void after_fork_in_child() noexcept {
+  FarMemory* far = FarMemory::instance();
+  if (far == nullptr) return;
+  far->after_fork_in_child();
+  placement::heap::switch_to_near();
+  protect_descriptors(far->descriptors());
+}
+
+[[gnu::constructor]] void load() noexcept {
+  if (const char* local = getenv("TIARA_LOCAL"); local == nullptr || *local == 0) return;
+  auto wanted = Config::from_environment([](const char* name) -> const char* { return getenv(name); });
+  if (!wanted) end_process("cannot use far memory", wanted.error());
+  if (is_child_without_far_memory(*wanted)) return;
+  auto rules = placement::Rules::parse(wanted->near_rules);
+  if (!rules) end_process("cannot use far memory", rules.error());
+  const uint64_t threshold = start_threshold(*wanted);
+  prepare_alternate_stacks();
+  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  config = new Config(*std::move(wanted));
+  placement::heap::wait_for_demand(*std::move(rules), threshold, start_far_memory);
+}
+
+}  // namespace
+
+const Config* active_config() noexcept { return config; }
+stats::ProcessStats* process_stats() noexcept { return slot; }
+
+void start_far_memory() noexcept {
+  if (config == nullptr || FarMemory::instance() != nullptr) return;
+  const int saved = errno;
+  slot = &claim_stats_slot(config->stats_path, config->node);
+  auto started = FarMemory::start(*config, *slot);
+  if (!started) end_process("cannot start far memory", started.error());
+  FarMemory& far = **started;
+  resolve_all();
+  const bool is_signal = far.mode() == DeliveryMode::kSignal;
+  snprintf(slot->mode, sizeof slot->mode, "%s", is_signal ? "signal" : "message");
+  protect_descriptors(far.descriptors());
+  enter_thread();
+  if (is_signal) {
+    take_sigbus();
+    const std::span<std::byte> pages = far.reservation();
+    guarded_range = {reinterpret_cast<uintptr_t>(pages.data()), pages.size()};
+  }
+  if (!placement::heap::switch_to_far())
+    end_process("cannot start far memory", Error{ErrorCode::kResourceExhausted, "jemalloc has no arena left"});
+  errno = saved;
+}
+
+void acquire_before_privileges_go() noexcept {
+  if (config == nullptr || FarMemory::instance() != nullptr) return;
+  if (placement::heap::phase() != placement::heap::Phase::kWaiting) return;
+  const int saved = errno;
+  // A failure is told when far memory starts, if it ever does.
+  [[maybe_unused]] const auto acquired = FarMemory::acquire_privileged(*config);
+  errno = saved;
+}
+
+}  // namespace tiara::preload

@@ -1,0 +1,70 @@
+// What the runtime itself means when it calls these: the linker's --wrap sends every call from inside libtiara.so
+// here instead of to our own interposers. Its memory is near, its mutexes and system calls need no guarding, its
+// threads are not the program's.
+#include <cerrno>
+#include <cstdarg>
+#include <csignal>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/placement/heap.h"
+#include "runtime/preload/real.h"
+
+namespace heap = tiara::placement::heap;
+using namespace tiara::preload;
+
+TIARA_DEFINE_REAL(pthread_create);
+TIARA_DEFINE_REAL(pthread_mutex_lock);
+TIARA_DEFINE_REAL(pthread_mutex_trylock);
+TIARA_DEFINE_REAL(pthread_mutex_unlock);
+TIARA_DEFINE_REAL(pthread_sigmask);
+TIARA_DEFINE_REAL(close);
+
+extern "C" {
+
+void* __wrap_malloc(size_t size) { return heap::allocate_near(size); }
+void* __wrap_calloc(size_t count, size_t size) { return heap::allocate_near_zeroed(count, size); }
+void* __wrap_realloc(void* block, size_t size) { return heap::reallocate_near(block, size); }
+void __wrap_free(void* block) { heap::release(block); }
+void* __wrap_aligned_alloc(size_t alignment, size_t size) { return heap::allocate_near_aligned(alignment, size); }
+int __wrap_posix_memalign(void** block, size_t alignment, size_t size) {
+  *block = heap::allocate_near_aligned(alignment, size);
+  return *block == nullptr ? ENOMEM : 0;
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex) { return TIARA_REAL(pthread_mutex_lock)(mutex); }
+int __wrap_pthread_mutex_trylock(pthread_mutex_t* mutex) { return TIARA_REAL(pthread_mutex_trylock)(mutex); }
+int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex) { return TIARA_REAL(pthread_mutex_unlock)(mutex); }
+int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*routine)(void*),
+                          void* argument) {
+  return TIARA_REAL(pthread_create)(thread, attributes, routine, argument);
+}
+int __wrap_pthread_sigmask(int how, const sigset_t* mask, sigset_t* old) {
+  return TIARA_REAL(pthread_sigmask)(how, mask, old);
+}
+int __wrap_close(int fd) { return TIARA_REAL(close)(fd); }
+
+// syscall(2) itself: libc's is ours from outside.
+long __wrap_syscall(long number, ...) {
+  va_list list;
+  va_start(list, number);
+  long arguments[6];
+  for (long& argument : arguments) argument = va_arg(list, long);
+  va_end(list);
+  register long r10 asm("r10") = arguments[3];
+  register long r8 asm("r8") = arguments[4];
+  register long r9 asm("r9") = arguments[5];
+  long result;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  if (result >= -4095 && result < 0) {
+    errno = static_cast<int>(-result);
+    return -1;
+  }
+  return result;
+}
+
+}  // extern "C"
