@@ -175,7 +175,6 @@ Outcome interpret(std::span<const Instruction> code, Machine& machine, std::span
       TIARA_VALUE(Ctz, static_cast<uint64_t>(std::countr_zero(r[i.rs1])))
       TIARA_VALUE(Clz, static_cast<uint64_t>(std::countl_zero(r[i.rs1])))
       TIARA_VALUE(Sel, r[i.rs1] != 0 ? r[i.rs2] : r[i.rs3])
-      TIARA_VALUE(Plen, machine.payload.size())
       TIARA_VALUE(Bfx, r[i.rs1] >> i.lsb() & i.width_mask())
       TIARA_VALUE(Bfxs, extract_signed(r[i.rs1], i.lsb(), i.width()))
       TIARA_BINARY(Add, a + b)
@@ -223,8 +222,6 @@ Outcome interpret(std::span<const Instruction> code, Machine& machine, std::span
       TIARA_MEMORY(SpSt2, , store_scratchpad<uint16_t>(machine.scratchpad, address(i), r[i.rs2]))
       TIARA_MEMORY(SpSt4, , store_scratchpad<uint32_t>(machine.scratchpad, address(i), r[i.rs2]))
       TIARA_MEMORY(SpSt8, , store_scratchpad<uint64_t>(machine.scratchpad, address(i), r[i.rs2]))
-      TIARA_MEMORY(PlLd8, , machine.load_payload(address(i), r[i.rd]))
-      TIARA_MEMORY(Emit, , machine.emit(r[i.rs1]))
       case Opcode::kPrefetch: {
         const Region& region = regions[i.region];
         const uint64_t offset = address(i);
@@ -237,20 +234,14 @@ Outcome interpret(std::span<const Instruction> code, Machine& machine, std::span
                    r[i.rd] = expected)
       TIARA_ATOMIC(Faa, r[i.rd] = __atomic_fetch_add(word, r[i.rs2], __ATOMIC_ACQ_REL))
       TIARA_ATOMIC(Swp, r[i.rd] = __atomic_exchange_n(word, r[i.rs2], __ATOMIC_ACQ_REL))
-      TIARA_MEMORY(Gather, , machine.gather(i.region, address(i), r[i.rs2]))
-      TIARA_MEMORY(GatherS, , machine.gather_strided(i.region, r[i.rs1], r[i.rs2], r[i.rs3], i.bits()))
-      TIARA_MEMORY(GatherL, , machine.gather_list(i.region, r[i.rs1], r[i.rs2], r[i.rs3], i.bits()))
-      TIARA_MEMORY(Scatter, , machine.scatter(i.region, address(i), r[i.rs2], r[i.rs3]))
-      TIARA_MEMORY(ScatterS, , machine.scatter_strided(i.region, r[i.rs1], r[i.rd], r[i.rs2], r[i.rs3], i.bits()))
-      TIARA_MEMORY(ScatterL, , machine.scatter_list(i.region, r[i.rs1], r[i.rd], r[i.rs2], r[i.rs3], i.bits()))
-      TIARA_MEMORY(Fill, , machine.fill(i.region, address(i), r[i.rs2], r[i.rs3]))
-      TIARA_MEMORY(Copy, , machine.copy(i.region, r[i.rs1], i.source_region(), r[i.rs2], r[i.rs3]))
-      TIARA_MEMORY(RLd8, , machine.remote_load(r[i.rs2], i.region, address(i), r[i.rd]))
-      TIARA_MEMORY(RSt8, , machine.remote_store(r[i.rs2], i.region, address(i), r[i.rs3]))
-      TIARA_MEMORY(RCas, , machine.remote_cas(r[i.rs2], i.region, address(i), r[i.rs3], r[i.rd]))
-      TIARA_MEMORY(RFaa, , machine.remote_faa(r[i.rs2], i.region, address(i), r[i.rs3], r[i.rd]))
-      TIARA_MEMORY(RSwp, , machine.remote_swap(r[i.rs2], i.region, address(i), r[i.rs3], r[i.rd]))
-      TIARA_MEMORY(RGather, , machine.remote_gather(r[i.rs2], i.region, address(i), r[i.rs3]))
+      case Opcode::kPlen: case Opcode::kPlLd8: case Opcode::kEmit: case Opcode::kGather: case Opcode::kGatherS:
+      case Opcode::kGatherL: case Opcode::kScatter: case Opcode::kScatterS: case Opcode::kScatterL:
+      case Opcode::kFill: case Opcode::kCopy: case Opcode::kRLd8: case Opcode::kRSt8: case Opcode::kRCas:
+      case Opcode::kRFaa: case Opcode::kRSwp: case Opcode::kRGather:
+        fault = machine.execute(i, r.data());
+        if (fault != Fault::kNone) [[unlikely]] goto faulted;
+        ++pc;
+        continue;
     }
     // Branches come here.
     if (!is_taken) { ++pc; continue; }

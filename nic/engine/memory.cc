@@ -212,4 +212,39 @@ Fault Machine::remote_gather(uint64_t host, uint32_t region, uint64_t offset, ui
   return Fault::kNone;
 }
 
+bool runs_on_machine(Opcode opcode) noexcept {
+  const CostClass cost = info(opcode).cost;
+  return cost == CostClass::kBulk || cost == CostClass::kRemote || opcode == Opcode::kEmit ||
+         opcode == Opcode::kPlLd8 || opcode == Opcode::kPlen;
+}
+
+Fault Machine::execute(const Instruction& i, uint64_t* r) noexcept {
+  const uint64_t address = (i.flags != 0 ? 0 : r[i.rs1]) + i.value();
+  // clang-format off
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wswitch-enum"  // the others are not this function's; see runs_on_machine()
+  switch (i.opcode) {
+    case Opcode::kPlen: r[i.rd] = payload.size(); return Fault::kNone;
+    case Opcode::kPlLd8: return load_payload(address, r[i.rd]);
+    case Opcode::kEmit: return emit(r[i.rs1]);
+    case Opcode::kGather: return gather(i.region, address, r[i.rs2]);
+    case Opcode::kGatherS: return gather_strided(i.region, r[i.rs1], r[i.rs2], r[i.rs3], i.bits());
+    case Opcode::kGatherL: return gather_list(i.region, r[i.rs1], r[i.rs2], r[i.rs3], i.bits());
+    case Opcode::kScatter: return scatter(i.region, address, r[i.rs2], r[i.rs3]);
+    case Opcode::kScatterS: return scatter_strided(i.region, r[i.rs1], r[i.rd], r[i.rs2], r[i.rs3], i.bits());
+    case Opcode::kScatterL: return scatter_list(i.region, r[i.rs1], r[i.rd], r[i.rs2], r[i.rs3], i.bits());
+    case Opcode::kFill: return fill(i.region, address, r[i.rs2], r[i.rs3]);
+    case Opcode::kCopy: return copy(i.region, r[i.rs1], i.source_region(), r[i.rs2], r[i.rs3]);
+    case Opcode::kRLd8: return remote_load(r[i.rs2], i.region, address, r[i.rd]);
+    case Opcode::kRSt8: return remote_store(r[i.rs2], i.region, address, r[i.rs3]);
+    case Opcode::kRCas: return remote_cas(r[i.rs2], i.region, address, r[i.rs3], r[i.rd]);
+    case Opcode::kRFaa: return remote_faa(r[i.rs2], i.region, address, r[i.rs3], r[i.rd]);
+    case Opcode::kRSwp: return remote_swap(r[i.rs2], i.region, address, r[i.rs3], r[i.rd]);
+    case Opcode::kRGather: return remote_gather(r[i.rs2], i.region, address, r[i.rs3]);
+    default: return Fault::kIllegalInstruction;  // any other opcode is not runs_on_machine()
+  }
+#pragma GCC diagnostic pop
+  // clang-format on
+}
+
 }  // namespace tiara::nic

@@ -24,7 +24,10 @@ struct Machine {
   uint64_t reply_bytes = 0;
   Counts counts{};
 
-  // Bulk and remote operations take their operands by value, so that every engine can call them alike.
+  // Runs an instruction that is neither control, arithmetic nor a plain access, on registers r[16]: bulk and
+  // remote operations, payload and reply. Engines share this, so that they cannot differ.
+  Fault execute(const Instruction& instruction, uint64_t* r) noexcept;
+
   Fault gather(uint32_t region, uint64_t offset, uint64_t length) noexcept;
   Fault gather_strided(uint32_t region, uint64_t offset, uint64_t stride, uint64_t count, uint64_t bytes) noexcept;
   Fault gather_list(uint32_t region, uint64_t offset, uint64_t list, uint64_t count, uint64_t bytes) noexcept;
@@ -47,6 +50,9 @@ struct Machine {
   Fault remote_swap(uint64_t host, uint32_t region, uint64_t offset, uint64_t desired, uint64_t& old) noexcept;
   Fault remote_gather(uint64_t host, uint32_t region, uint64_t offset, uint64_t length) noexcept;
 };
+
+// Is the instruction Machine::execute()'s?
+bool runs_on_machine(Opcode opcode) noexcept;
 
 // Does [offset, offset + length) lie inside [0, size)? No overflow for any values.
 constexpr bool is_inside(uint64_t offset, uint64_t length, uint64_t size) {

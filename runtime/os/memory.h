@@ -42,6 +42,8 @@ class Mapping {
   std::span<std::byte> span() const noexcept { return {base_, size_}; }
   bool is_mapped() const noexcept { return base_ != nullptr; }
   void reset() noexcept;
+  // Gives up ownership: the memory stays mapped for ever.
+  void release() noexcept { base_ = nullptr; }
 
  private:
   std::byte* base_ = nullptr;

@@ -217,7 +217,7 @@ class Reader {
 }  // namespace
 
 Result<nic::Program> Case::program() const {
-  std::string text = ".operator conformance\n.results 4\n.reply 1 << 20\n";
+  std::string text = ".operator conformance\n.results 4\n.reply 0xffffffffffffffff\n";
   for (const CaseRegion& region : regions)
     text += ".region " + region.name + " " + region.permission + (region.is_remote ? " remote" : "") + "\n";
   // A case that writes its own contracts says so with .arg.

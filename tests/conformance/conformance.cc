@@ -11,7 +11,9 @@
 
 #include "nic/engine/dispatch.h"
 #include "nic/engine/interpret.h"
+#include "nic/engine/interpreter.h"
 #include "nic/engine/remote_port.h"
+#include "nic/verifier/verified_program.h"
 #include "tests/conformance/case_file.h"
 
 namespace tiara::conformance {
@@ -20,6 +22,9 @@ namespace {
 using namespace nic;
 
 constexpr uint64_t kStepLimit = 1'000'000;
+
+// Sizes are the cases' own business: what they move and answer is small, whatever could be.
+constexpr VerifierLimits kLimits{.max_reply_bytes = UINT64_MAX, .max_bytes_moved = UINT64_MAX};
 
 // Memory whose base has the alignment that regions promise, with guard bytes behind it.
 class AlignedBytes {
@@ -116,8 +121,15 @@ uint64_t count_named(const Counts& counts, const std::string& name) {
 
 struct EngineUnderTest {
   std::string name;
-  std::function<Outcome(const Program&, const Invocation&)> run;
+  std::function<Outcome(const VerifiedProgram&, const Invocation&)> run;
 };
+
+std::vector<EngineUnderTest> engines() {
+  static Interpreter interpreter;
+  return {{"interpreter", [](const VerifiedProgram& program, const Invocation& invocation) {
+             return interpreter.run(program, invocation);
+           }}};
+}
 
 class Checker {
  public:
@@ -150,7 +162,9 @@ class Checker {
   bool is_right_ = true;
 };
 
-bool run_case(const Case& wanted, const Program& program, const EngineUnderTest& engine) {
+using RunProgram = std::function<Outcome(const Invocation&)>;
+
+bool run_case(const Case& wanted, const Program& program, const std::string& engine, const RunProgram& run_program) {
   std::vector<AlignedBytes> memory;
   for (const CaseRegion& region : wanted.regions) memory.emplace_back(region.content);
   RegionTable regions{};
@@ -160,11 +174,13 @@ bool run_case(const Case& wanted, const Program& program, const EngineUnderTest&
   FakeRemote remote(memory, wanted.regions);
   AlignedBytes payload(wanted.payload);
   AlignedBytes reply(Bytes(wanted.reply_room));
-  const Outcome outcome = engine.run(
-      program, {.regions = regions, .arguments = wanted.arguments, .payload = {payload.data(), payload.size()},
-                .reply = {reply.data(), reply.size()}, .remote = wanted.has_remote_port ? &remote : nullptr});
+  const Outcome outcome = run_program({.regions = regions,
+                                       .arguments = wanted.arguments,
+                                       .payload = {payload.data(), payload.size()},
+                                       .reply = {reply.data(), reply.size()},
+                                       .remote = wanted.has_remote_port ? &remote : nullptr});
 
-  Checker check(wanted, engine.name);
+  Checker check(wanted, engine);
   check.equal(static_cast<uint64_t>(outcome.status), static_cast<uint64_t>(wanted.status), "status");
   check.equal(outcome.code, wanted.reason, "reason");
   if (wanted.pc) check.equal(outcome.pc, *wanted.pc, "pc");
@@ -182,41 +198,58 @@ bool run_case(const Case& wanted, const Program& program, const EngineUnderTest&
   return check.is_right();
 }
 
+struct Tally {
+  int cases = 0;
+  int runs = 0;
+  int wrong = 0;
+};
+
+void run_everywhere(const Case& each, Tally& tally) {
+  const auto complain = [&](const std::string& what) {
+    fprintf(stderr, "%s:%u: %s: %s\n", each.file.c_str(), each.line, each.name.c_str(), what.c_str());
+    ++tally.wrong;
+  };
+  const auto count = [&](bool is_right) {
+    ++tally.runs;
+    if (!is_right) ++tally.wrong;
+  };
+  ++tally.cases;
+  const auto program = each.program();
+  if (!program) return complain(program.error().message);
+  count(run_case(each, *program, "model",
+                 [&](const Invocation& invocation) { return run_model(*program, invocation); }));
+  const auto verified = verify(*program, kLimits);
+  if (verified.has_value() != each.is_verifiable)
+    return complain(verified ? "the verifier accepts it, but it is marked unverified"
+                             : "the verifier rejects it: " + to_string(verified.error()));
+  if (!verified) return;
+  for (const EngineUnderTest& engine : engines())
+    count(run_case(each, *program, engine.name,
+                   [&](const Invocation& invocation) { return engine.run(*verified, invocation); }));
+}
+
 int run(const std::vector<std::string>& paths) {
-  const std::vector<EngineUnderTest> engines = {{"model", run_model}};
-  int cases = 0, runs = 0, wrong = 0;
+  Tally tally;
   for (const std::string& path : paths) {
     const auto read = read_cases(path);
     if (!read) {
       fprintf(stderr, "%s\n", read.error().message.c_str());
       return 2;
     }
-    for (const Case& each : *read) {
-      ++cases;
-      const auto program = each.program();
-      if (!program) {
-        fprintf(stderr, "%s:%u: %s\n", path.c_str(), each.line, program.error().message.c_str());
-        ++wrong;
-        continue;
-      }
-      for (const EngineUnderTest& engine : engines) {
-        ++runs;
-        if (!run_case(each, *program, engine)) ++wrong;
-      }
-    }
+    for (const Case& each : *read) run_everywhere(each, tally);
   }
   for (const InstructionInfo& row : all_instructions())
     if (!retired.contains(row.opcode)) {
       fprintf(stderr, "no case runs `%s`\n", std::string(row.mnemonic).c_str());
-      ++wrong;
+      ++tally.wrong;
     }
   for (uint16_t fault = 1; fault < kFaultKinds; ++fault)
     if (!faults_seen.contains(fault)) {
       fprintf(stderr, "no case ends in fault %u\n", fault);
-      ++wrong;
+      ++tally.wrong;
     }
-  printf("%d cases, %d runs, %d wrong\n", cases, runs, wrong);
-  return wrong == 0 && cases > 0 ? 0 : 1;
+  printf("%d cases, %d runs, %d wrong\n", tally.cases, tally.runs, tally.wrong);
+  return tally.wrong == 0 && tally.cases > 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -1,0 +1,75 @@
+#include "fault-handler/page_mapper.h"
+
+#include <cerrno>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/base/check.h"
+#include "runtime/os/memory.h"
+
+namespace tiara::fault {
+namespace {
+
+PagesResult in_pages(IoResult result) {
+  return {result.status, static_cast<uint32_t>(result.done >> kPageShift)};
+}
+
+}  // namespace
+
+PagesResult UffdPageMapper::install(PageNumber first, uint32_t count, const std::byte* bytes) noexcept {
+  return in_pages(uffd_.copy(address_of(first), bytes, size_t{count} << kPageShift));
+}
+
+PagesResult UffdPageMapper::move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept {
+  return in_pages(uffd_.move(address_of(to), address_of(first), size_t{count} << kPageShift, Holes::kAllowed));
+}
+
+PagesResult UffdPageMapper::copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept {
+  const size_t length = size_t{count} << kPageShift;
+  // From here on a writer faults and waits for the owner of the page's word: the bytes cannot change under us.
+  const IoStatus protected_ = uffd_.write_protect(address_of(first), length, Protection::kReadOnly);
+  if (protected_ != IoStatus::kDone) return {protected_, 0};
+  const PagesResult copied = in_pages(uffd_.copy(address_of(to), address_of(first), length));
+  if (copied.done > 0) drop(first, copied.done);
+  if (copied.done < count) {
+    const size_t rest = size_t{count - copied.done} << kPageShift;
+    const IoStatus undone = uffd_.write_protect(address_of(first + PageCount{copied.done}), rest, Protection::kWritable);
+    TIARA_CHECK(undone == IoStatus::kDone || undone == IoStatus::kDying);
+  }
+  return copied;
+}
+
+PagesResult UffdPageMapper::take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept {
+  return in_pages(uffd_.move(address_of(first), address_of(from), size_t{count} << kPageShift, Holes::kForbidden));
+}
+
+void UffdPageMapper::touch(PageNumber page) noexcept {
+  // An atomic or of nothing: a write for the kernel, no change for whoever writes at the same time.
+  __atomic_fetch_or(reinterpret_cast<uint8_t*>(address_of(page)), 0, __ATOMIC_RELAXED);
+}
+
+void UffdPageMapper::drop(PageNumber first, uint32_t count) noexcept {
+  const size_t length = size_t{count} << kPageShift;
+  int result = os::raw_madvise(address_of(first), length, MADV_DONTNEED);
+  if (result == -EINVAL) {  // the program locked the range behind our back (mlockall): old bytes must not stay
+    syscall(SYS_munlock, address_of(first), length);
+    result = os::raw_madvise(address_of(first), length, MADV_DONTNEED);
+  }
+  TIARA_CHECK(result == 0 || result == -ENOMEM);  // ENOMEM: the program unmapped it by a raw call
+}
+
+void UffdPageMapper::drop_staged(StagingPlace from, uint32_t count) noexcept {
+  TIARA_CHECK(os::raw_madvise(address_of(from), size_t{count} << kPageShift, MADV_DONTNEED) == 0);
+}
+
+const std::byte* UffdPageMapper::staged_bytes(StagingPlace at) const noexcept { return address_of(at); }
+
+void UffdPageMapper::wake(PageNumber page) noexcept { uffd_.wake(address_of(page), kPageSize); }
+
+bool UffdPageMapper::is_mapped(PageNumber page) const noexcept {
+  unsigned char answer = 0;
+  return mincore(address_of(page), kPageSize, &answer) == 0 && (answer & 1) != 0;
+}
+
+}  // namespace tiara::fault

@@ -1,0 +1,226 @@
+#include "fault-handler/resolver.h"
+
+#include <algorithm>
+
+#include "fault-handler/readahead.h"
+#include "fault-handler/stop.h"
+#include "runtime/base/check.h"
+#include "runtime/base/exit_status.h"
+#include "runtime/os/clock.h"
+
+namespace tiara::fault {
+namespace {
+
+using enum PageState;
+
+// As many zeros as one plan maps at once.
+alignas(kPageSize) constinit const std::byte kZeros[Readahead::kMaxWindow * kPageSize] = {};
+
+thread_local constinit Readahead readahead;
+
+// A fault on a page that is resident by our books is normal: another thread was faster. The same page this often
+// in a row, by one thread, is not: then the kernel is asked. Racing threads and chaos stay far below it.
+constexpr uint32_t kSuspicious = 1000;
+struct Suspicion {
+  uint64_t page = UINT64_MAX;
+  uint32_t count = 0;
+};
+thread_local constinit Suspicion suspicion;
+
+constexpr uint32_t kPagesPerRead = 64;
+static_assert(kPagesPerRead == ReplyBuffers::kPagesEach);
+
+}  // namespace
+
+Resolution Resolver::resolve(PageNumber page) noexcept {
+  const auto start = os::monotonic_now();
+  const PageState before = load(parts_.directory.word(page)).state();
+  if (bring_in(page, 0, Cause::kFault) == 0) return Resolution::kForeign;
+  const auto elapsed = static_cast<uint64_t>((os::monotonic_now() - start).count());
+  parts_.stats.fault_latency.record(elapsed);
+  // By the state at entry: a page that another thread was fetching counts as a miss of this thread too.
+  if (before == kRemote || before == kFetching) parts_.stats.miss_latency.record(elapsed);
+  residency_.settle();
+  return Resolution::kMapped;
+}
+
+uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead) noexcept {
+  const uint32_t done = bring_in(page, ahead, Cause::kDemand);
+  if (done > 0) residency_.settle();
+  return done;
+}
+
+uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexcept {
+  stats::Counters& counters = parts_.counters();
+  AtomicPageWord& word = parts_.directory.word(page);
+  const bool is_fault = cause == Cause::kFault;
+  bool waited = false;
+  Claim claim;
+  for (;;) {
+    const PageWord seen = load(word);
+    if (seen.has(kForeign)) return 0;
+    if (seen.has(kBusy)) {
+      waited = true;
+      wait_for_change(word, seen);
+      continue;
+    }
+    switch (seen.state()) {
+      case kResident:
+        if (!is_fault) return 1;
+        stats::bump(waited ? counters.faults_waited : counters.faults_spurious);
+        if (!waited) note_spurious(page);
+        parts_.mapper.wake(page);
+        return 1;
+      case kUntouched:
+        if (!claim_run(page, seen, kFetching, std::clamp(ahead, 1u, Readahead::kMaxWindow), claim)) continue;
+        if (is_fault) stats::bump(counters.faults_untouched);
+        map_zeros(claim);
+        return claim.count;
+      case kRemote: {
+        const uint32_t most = is_fault ? readahead.plan(page) : std::clamp(ahead, 1u, kPagesPerRead);
+        if (!claim_run(page, seen, kFetching, most, claim)) continue;
+        if (is_fault) stats::bump(counters.faults_remote);
+        fetch(claim);
+        return claim.count;
+      }
+      case kStaged:
+        if (!claim_run(page, seen, kStaged, 1, claim)) continue;
+        if (is_fault) stats::bump(counters.faults_staged);
+        take_back(claim);
+        return 1;
+      case kWritingBack:
+        if (!claim_run(page, seen, kWritingBack, 1, claim)) continue;
+        if (is_fault) stats::bump(counters.faults_staged);
+        copy_back(claim);
+        return 1;
+      case kPoisoned:
+        stop_for_content(parts_.stats, page);
+      case kFetching:
+        TIARA_CHECK(!"a page is being fetched by nobody");
+    }
+  }
+}
+
+bool Resolver::claim_run(PageNumber first, PageWord seen, PageState wanted, uint32_t most, Claim& claim) noexcept {
+  const PageState origin = seen.state();
+  const auto owned = try_claim(parts_.directory.word(first), seen, wanted);
+  if (!owned) return false;
+  claim.first = first;
+  claim.count = 1;
+  claim.owned[0] = *owned;
+  // Neighbours come along only if nothing has to be waited for.
+  while (claim.count < most && first.value + claim.count < parts_.directory.pages().value) {
+    AtomicPageWord& word = parts_.directory.word(first + PageCount{claim.count});
+    const PageWord next = load(word);
+    if (next.state() != origin || next.has(kBusy | kForeign | kProtected)) break;
+    const auto taken = try_claim(word, next, wanted);
+    if (!taken) break;
+    claim.owned[claim.count++] = *taken;
+  }
+  return true;
+}
+
+void Resolver::finish(const Claim& claim, uint32_t at, PageState origin, uint32_t clear) noexcept {
+  const PageNumber page = claim.first + PageCount{at};
+  parts_.account(origin, kResident, 1);
+  release(parts_.directory.word(page), claim.owned[at], claim.owned[at].in(kResident).without(clear));
+  parts_.note_resident(page);
+}
+
+void Resolver::install(Claim& claim, uint32_t at, uint32_t count, const std::byte* bytes, PageState origin) noexcept {
+  const uint32_t end = at + count;
+  while (at < end) {
+    const PageNumber page = claim.first + PageCount{at};
+    const PagesResult result = parts_.mapper.install(page, end - at, bytes);
+    for (uint32_t i = 0; i < result.done; ++i) finish(claim, at + i, origin);
+    at += result.done;
+    bytes += size_t{result.done} << kPageShift;
+    const PageNumber stopped = claim.first + PageCount{at};
+    switch (result.status) {
+      case IoStatus::kDone: return;
+      case IoStatus::kBusy: continue;  // the address space kept changing: try again
+      case IoStatus::kExists:
+        // We own the word, so nobody of ours mapped it. Zeros may lie over what the kernel mapped for itself, but
+        // bytes of an unknown origin in place of a page that was away would be wrong bytes.
+        if (origin != kUntouched) stop_for_kernel(parts_.stats, "mapping", "EEXIST", stopped);
+        finish(claim, at, origin);
+        break;
+      case IoStatus::kMissing:
+      case IoStatus::kDying:
+        release(parts_.directory.word(stopped), claim.owned[at], claim.owned[at].in(origin));
+        break;
+      case IoStatus::kNoMemory:
+      case IoStatus::kRefused:
+      case IoStatus::kFaulted: stop_for_kernel(parts_.stats, "mapping", to_string(result.status), stopped);
+    }
+    ++at;
+    bytes += kPageSize;
+  }
+}
+
+void Resolver::map_zeros(Claim& claim) noexcept { install(claim, 0, claim.count, kZeros, kUntouched); }
+
+void Resolver::fetch(Claim& claim) noexcept {
+  stats::Counters& counters = parts_.counters();
+  const ReplyBuffers::Loan loan(parts_.replies);
+  const uint64_t bitmap = claim.count == 64 ? ~uint64_t{0} : (uint64_t{1} << claim.count) - 1;
+  pagetable::ReadResult read;
+  do {
+    read = parts_.store.read({claim.first, bitmap}, loan.bytes());
+  } while (read.status == pagetable::StoreStatus::kContended);
+  if (read.status != pagetable::StoreStatus::kOk) stop_for_store(parts_.stats, read.status, "fetching", claim.first);
+  if (read.present != bitmap) stop_for_content(parts_.stats, claim.first);
+  stats::bump(counters.fetch_invocations);
+  stats::bump(counters.fetched_pages, claim.count);
+  stats::bump(counters.fetched_bytes, uint64_t{claim.count} << kPageShift);
+  const std::byte* bytes = loan.bytes().data();
+  for (uint32_t i = 0; i < claim.count; ++i) {
+    const PageNumber page = claim.first + PageCount{i};
+    if (hash_page(bytes + (size_t{i} << kPageShift)) != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
+  }
+  install(claim, 0, claim.count, bytes, kRemote);
+}
+
+void Resolver::take_back(Claim& claim) noexcept {
+  const ClusterNumber cluster = parts_.directory.cluster_of(claim.first);
+  const StagingPlace place{parts_.directory.cluster(cluster).slot(), parts_.directory.position_of(claim.first)};
+  TIARA_CHECK(place.slot.is_valid());
+  stats::bump(parts_.counters().staging_hits);
+  const PagesResult moved = parts_.mapper.take_back(claim.first, 1, place);
+  if (moved.done == 1) {
+    parts_.staging.clear_populated(place.slot, uint64_t{1} << place.position);
+    parts_.account_staged(-1);
+    finish(claim, 0, kStaged);
+    return;
+  }
+  // Protected differently by now, or its frame is held by somebody: its bytes can still be copied. They stay in
+  // staging until the slot is freed.
+  install(claim, 0, 1, parts_.mapper.staged_bytes(place), kStaged);
+}
+
+void Resolver::copy_back(Claim& claim) noexcept {
+  const ClusterNumber cluster = parts_.directory.cluster_of(claim.first);
+  const StagingPlace place{parts_.directory.cluster(cluster).slot(), parts_.directory.position_of(claim.first)};
+  TIARA_CHECK(place.slot.is_valid());
+  stats::bump(parts_.counters().staging_hits);
+  // kWriting stays set: the writer finds the page resident when its write is answered (write_back.cc).
+  install(claim, 0, 1, parts_.mapper.staged_bytes(place), kWritingBack);
+}
+
+void Resolver::note_spurious(PageNumber page) noexcept {
+  if (suspicion.page != page.value) {
+    suspicion = {page.value, 0};
+    return;
+  }
+  if (++suspicion.count < kSuspicious) return;
+  suspicion.count = 0;
+  AtomicPageWord& word = parts_.directory.word(page);
+  const PageWord owned = claim_slow(word);
+  const bool is_gone = owned.state() == kResident && !owned.has(kForeign) && !parts_.mapper.is_mapped(page);
+  if (is_gone)
+    stop_process(parts_.stats, kExitOsError, "a far page vanished that nobody had evicted",
+                 "the program changed its mappings by raw system calls; keep that memory near (--near)");
+  release(word, owned, owned);
+}
+
+}  // namespace tiara::fault

@@ -1,0 +1,59 @@
+// From a fault to a mapped page. See docs/life-of-a-miss.md for the steps; in short:
+//   1. look at the page's word: resident → done; owned by somebody → wait, look again
+//   2. claim it, and for a stream its remote neighbours
+//   3. untouched → map zeros; staged → move it back; being written → copy it back; remote → one read of the node,
+//      check every page's hash, map the runs
+//   4. give the words up, which wakes waiters; queue the clusters; let residency evict
+// Any number of threads may resolve at once; a thread must not take a signal whose handler could touch far memory
+// while it is in here (it may own pages): callers that are not fault handlers block signals first.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "fault-handler/pager_parts.h"
+
+namespace tiara::fault {
+
+enum class Resolution : uint8_t {
+  kMapped,   // the access can be retried
+  kForeign,  // the program has mapped something of its own there
+};
+
+class Resolver {
+ public:
+  Resolver(const PagerParts& parts, Residency& residency) noexcept : parts_(parts), residency_(residency) {}
+
+  // Serves one fault. Returns once the page is mapped (it may be gone again by the time the caller looks).
+  Resolution resolve(PageNumber page) noexcept;
+
+  // Makes the page resident for somebody who wants `ahead` pages from here on: neighbours that need the same treatment
+  // come along. Not counted as a fault. Returns the number of pages done, at least 1; 0 when the page is foreign.
+  uint32_t bring_in(PageNumber page, uint32_t ahead) noexcept;
+
+ private:
+  // What step 3 needs to know about the pages that were claimed: `count` from `first`, in states before the claim.
+  struct Claim {
+    PageNumber first;
+    uint32_t count = 0;
+    PageWord owned[64];
+  };
+  enum class Cause : uint8_t { kFault, kDemand };
+
+  uint32_t bring_in(PageNumber page, uint32_t ahead, Cause cause) noexcept;
+  bool claim_run(PageNumber first, PageWord seen, PageState wanted, uint32_t most, Claim& claim) noexcept;
+  void map_zeros(Claim& claim) noexcept;
+  void fetch(Claim& claim) noexcept;
+  void take_back(Claim& claim) noexcept;
+  void copy_back(Claim& claim) noexcept;
+  // Maps bytes of claimed pages [at, at + count) of the claim and releases their words as resident. A page whose
+  // mapping is gone (the program unmapped it by a raw call) is released as it was, in state `origin`.
+  void install(Claim& claim, uint32_t at, uint32_t count, const std::byte* bytes, PageState origin) noexcept;
+  void finish(const Claim& claim, uint32_t at, PageState origin, uint32_t clear = 0) noexcept;
+  void note_spurious(PageNumber page) noexcept;
+
+  const PagerParts& parts_;
+  Residency& residency_;
+};
+
+}  // namespace tiara::fault

@@ -1,0 +1,249 @@
+#include "runtime/residency/far_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <sys/mman.h>
+
+#include "fault-handler/delivery_signal.h"
+#include "fault-handler/service_thread.h"
+#include "runtime/base/check.h"
+#include "runtime/base/stats.h"
+#include "runtime/os/clock.h"
+#include "runtime/residency/far_space.h"
+#include "runtime/residency/forked_child.h"
+#include "runtime/residency/near_object.h"
+#include "runtime/residency/store.h"
+
+namespace tiara {
+namespace {
+
+using residency::FarSpace;
+using residency::Lock;
+using residency::Locked;
+
+// What acquire_privileged() got, until start() uses it. Static storage: the process has one far memory.
+struct Acquired {
+  residency::KernelChoice choice;
+  std::optional<fault::Userfaultfd> uffd;
+  std::unique_ptr<residency::StoreConnection> connection;
+};
+constinit Lock start_lock;
+constinit std::atomic<FarMemory*> started{nullptr};
+
+// Never destroyed: the process may still be paging while its destructors run.
+Acquired& acquired() {
+  alignas(Acquired) static std::byte storage[sizeof(Acquired)];
+  static Acquired* const object = new (storage) Acquired;
+  return *object;
+}
+
+Result<void> acquire_locked(const Config& config) {
+  Acquired& mine = acquired();
+  if (mine.connection) return {};
+  TIARA_TRY(mine.choice, residency::choose_for_kernel(config));
+  TIARA_TRY(fault::Userfaultfd uffd, residency::open_for(mine.choice));
+  TIARA_TRY(mine.connection, residency::make_store(config));
+  mine.uffd.emplace(std::move(uffd));
+  return {};
+}
+
+void copy_text(char* to, size_t room, std::string_view text) {
+  const size_t length = std::min(room - 1, text.size());
+  std::copy_n(text.data(), length, to);
+  to[length] = 0;
+}
+
+constexpr uint32_t kNoSlot = UINT32_MAX;
+constexpr size_t kMaxDescriptors = 16;
+
+}  // namespace
+
+enum class Role : uint8_t {
+  kPager,         // the process that started far memory
+  kForkedChild,   // a child of it: see forked_child.h
+};
+
+struct FarMemory::State {
+  FarSpace* space = nullptr;
+  Role role = Role::kPager;
+  bool was_anything_away = false;  // between before_fork and its end
+  std::array<int, kMaxDescriptors> descriptors{};
+  size_t descriptor_count = 0;
+  residency::ForkedChild child;
+  // What after_fork_* restores. While a fork is under way a handler could map memory and wait for the lock for ever.
+  uint64_t fork_mask = 0;
+  std::span<const int> all_descriptors() const { return {descriptors.data(), descriptor_count}; }
+};
+
+Result<void> FarMemory::acquire_privileged(const Config& config) {
+  start_lock.acquire();
+  auto result = acquire_locked(config);
+  start_lock.release();
+  return result;
+}
+
+FarMemory* FarMemory::instance() noexcept { return started.load(std::memory_order_acquire); }
+
+Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& stats) {
+  if (FarMemory* running = instance()) return running;
+  struct Release {
+    ~Release() { start_lock.release(); }
+  };
+  start_lock.acquire();
+  const Release release_lock;
+  if (FarMemory* running = instance()) return running;
+  TIARA_TRY_VOID(acquire_locked(config));
+  Acquired& mine = acquired();
+  copy_text(stats.node, sizeof stats.node, config.node);
+  copy_text(stats.mode, sizeof stats.mode, mine.choice.delivery == fault::Delivery::kSignal ? "signal" : "message");
+  if (stats.started_ns.load() == 0) stats.started_ns.store(static_cast<uint64_t>(os::monotonic_now().count()));
+  stats.state.store(static_cast<uint32_t>(stats::ProcessState::kRunning), std::memory_order_relaxed);
+  TIARA_TRY(State* state, residency::make_near_object<State>());
+  TIARA_TRY(state->space, FarSpace::create(config, mine.choice, std::move(*mine.uffd), mine.connection->store(),
+                                           mine.connection->max_pages(), stats));
+  const auto remember = [&](int descriptor) {
+    if (descriptor >= 0 && state->descriptor_count < kMaxDescriptors)
+      state->descriptors[state->descriptor_count++] = descriptor;
+  };
+  remember(state->space->uffd().descriptor());
+  for (const int descriptor : mine.connection->descriptors()) remember(descriptor);
+  TIARA_TRY_VOID(state->space->start_threads(config, state->all_descriptors()));
+  remember(state->space->keeper_descriptor());
+  // FarMemory has a private constructor, so the object is made here rather than by make_near_object.
+  alignas(FarMemory) static std::byte storage[sizeof(FarMemory)];
+  auto* memory = new (storage) FarMemory;
+  memory->state_ = state;
+  memory->base_ = reinterpret_cast<uintptr_t>(state->space->reservation().data());
+  memory->size_ = state->space->reservation().size();
+  memory->mode_ = mine.choice.delivery == fault::Delivery::kSignal ? DeliveryMode::kSignal : DeliveryMode::kMessage;
+  // Release: pairs with instance().
+  started.store(memory, std::memory_order_release);
+  return memory;
+}
+
+std::span<std::byte> FarMemory::reservation() const noexcept { return state_->space->reservation(); }
+
+std::byte* FarMemory::map(size_t size, size_t alignment) noexcept {
+  // New memory of a child is near.
+  return state_->role == Role::kPager ? state_->space->map(size, alignment) : nullptr;
+}
+
+void FarMemory::unmap(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) return state_->space->unmap(pages);
+  state_->child.give_up(state_->space->pages_of(pages.data(), pages.size()), PROT_NONE);
+}
+
+void FarMemory::discard(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) return state_->space->discard(pages);
+  state_->child.discard(state_->space->pages_of(pages.data(), pages.size()));
+}
+
+int FarMemory::protect(std::span<std::byte> pages, int protection) noexcept {
+  if (state_->role == Role::kPager) return state_->space->protect(pages, protection);
+  return os::raw_mprotect(pages.data(), pages.size(), protection);
+}
+
+void FarMemory::make_near(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) state_->space->make_near(pages);
+}
+
+void FarMemory::release_near(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) state_->space->release_near(pages);
+}
+
+void FarMemory::surrender(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) return state_->space->surrender(pages);
+  state_->child.discard(state_->space->pages_of(pages.data(), pages.size()));
+}
+
+void FarMemory::reclaim_foreign(std::span<std::byte> pages) noexcept {
+  if (state_->role == Role::kPager) return state_->space->reclaim_foreign(pages);
+  (void)os::raw_mmap(pages.data(), pages.size(), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+FarMemory::Pin::Pin(const void* address, size_t length) noexcept : slot_(kNoSlot) {
+  FarMemory* memory = instance();
+  if (memory == nullptr || length == 0 || memory->mode_ != DeliveryMode::kSignal) return;
+  const PageRange range = memory->state_->space->pages_of(address, length);
+  if (range.count.value == 0) return;
+  const int saved = errno;
+  if (memory->state_->role == Role::kPager) {
+    slot_ = memory->state_->space->pager().pin(range).value;
+  } else {
+    const fault::SignalsBlocked blocked;
+    memory->state_->child.bring_in(range);
+  }
+  errno = saved;
+}
+
+FarMemory::Pin::~Pin() {
+  if (slot_ != kNoSlot) instance()->state_->space->pager().unpin({slot_});
+}
+
+FaultVerdict FarMemory::handle_sigbus(const siginfo_t& info) noexcept {
+  FarSpace& space = *state_->space;
+  if (state_->role == Role::kPager) {
+    const auto verdict = fault::handle_sigbus(space.pager().resolver(), space.reservation().data(),
+                                              space.reservation().size(), info);
+    return verdict == fault::Verdict::kHandled ? FaultVerdict::kHandled : FaultVerdict::kNotOurs;
+  }
+  if (info.si_code != BUS_ADRERR || !contains(info.si_addr) || !state_->child.is_watching())
+    return FaultVerdict::kNotOurs;
+  const int saved = errno;
+  const PageRange page = space.pages_of(info.si_addr, 1);
+  const fault::Resolution resolution = state_->child.resolve(page.first);
+  errno = saved;
+  return resolution == fault::Resolution::kMapped ? FaultVerdict::kHandled : FaultVerdict::kNotOurs;
+}
+
+void FarMemory::enter_thread() noexcept { state_->space->signal_stacks().enter_thread(); }
+
+void FarMemory::before_fork() noexcept {
+  if (state_->role == Role::kForkedChild) return;
+  FarSpace& space = *state_->space;
+  // A child must find the ranges in order, and no page half-way out.
+  const uint64_t mask = fault::block_signals();
+  space.lock().acquire();
+  state_->fork_mask = mask;  // written under the lock: threads may fork at the same time
+  space.pager().hold_still();
+  stats::Counters& counters = space.pager().parts().counters();
+  state_->was_anything_away = counters.remote_pages.load(std::memory_order_relaxed) != 0;
+  stats::bump(state_->was_anything_away ? counters.forks_away : counters.forks_near);
+  space.set_inherited(true);
+}
+
+void FarMemory::after_fork_in_parent() noexcept {
+  if (state_->role == Role::kForkedChild) return;
+  state_->space->set_inherited(false);
+  state_->space->pager().resume();
+  const uint64_t mask = state_->fork_mask;
+  state_->space->lock().release();
+  fault::restore_signals(mask);
+}
+
+void FarMemory::after_fork_in_child() noexcept {
+  FarSpace& space = *state_->space;
+  if (state_->role == Role::kPager) {
+    state_->role = Role::kForkedChild;
+    state_->child.begin(space, state_->was_anything_away, state_->all_descriptors());
+    space.lock().release();
+    fault::restore_signals(state_->fork_mask);
+  } else if (state_->child.is_watching()) {
+    // A grandchild: its copy of the range is not watched by its parent's descriptor.
+    state_->child.begin(space, true, std::array{space.uffd().descriptor()});
+  }
+  state_->descriptor_count = 0;
+  if (state_->child.is_watching() && space.uffd().descriptor() >= 0)
+    state_->descriptors[state_->descriptor_count++] = space.uffd().descriptor();
+  // What is left is plain memory, unless it is watched.
+  if (!state_->child.is_watching()) mode_ = DeliveryMode::kMessage;
+}
+
+std::vector<int> FarMemory::descriptors() const {
+  const auto all = state_->all_descriptors();
+  return {all.begin(), all.end()};
+}
+
+}  // namespace tiara

@@ -1,0 +1,246 @@
+#include "runtime/residency/far_space.h"
+
+#include <algorithm>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "fault-handler/kernel_features.h"
+#include "fault-handler/service_thread.h"
+#include "fault-handler/uapi.h"
+#include "runtime/base/check.h"
+#include "runtime/residency/near_object.h"
+
+namespace tiara::residency {
+namespace {
+
+using fault::load;
+
+// 256 GiB of addresses: far more than a node of today holds, and its sparse metadata maps are 0.75 GiB of addresses.
+constexpr uint64_t kMostPages = (256 * kGiB) >> kPageShift;
+// Below this a reservation would be exhausted by the program's first arena.
+constexpr uint64_t kFewestPages = (64 * kMiB) >> kPageShift;
+
+// A quarter of what RLIMIT_AS leaves: the program needs the rest for everything else.
+uint64_t pages_allowed() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kMostPages;
+  return std::min<uint64_t>(kMostPages, (limit.rlim_cur / 4) >> kPageShift);
+}
+
+Result<os::Mapping> reserve(Bytes size, int protection) {
+  void* base = os::raw_mmap(nullptr, size.value, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED)
+    return std::unexpected(system_error("mmap", std::to_string(size.value) + " bytes; raise ulimit -v"));
+  os::Mapping mapping(static_cast<std::byte*>(base), size.value);
+  // Before registration: a huge page cannot be paged one by one. EINVAL: this kernel has none.
+  (void)os::raw_madvise(base, size.value, MADV_NOHUGEPAGE);
+  // A child made by a raw clone() must not find zeros where the parent's pages are: it finds nothing.
+  if (const int err = -os::raw_madvise(base, size.value, MADV_DONTFORK); err != 0)
+    return std::unexpected(system_error("madvise", "MADV_DONTFORK", err));
+  return mapping;
+}
+
+PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
+  PagerOptions options;
+  options.local = config.local;
+  options.unmap_by = unmap_by;
+  options.evict_on = config.evict_on;
+  options.evict_cluster = config.evict_cluster;
+  options.second_chance = config.second_chance;
+  options.write_back = {config.clean_detection, config.zero_detection};
+  return options;
+}
+
+uint64_t bit_count(uint64_t flag, bool wanted) { return wanted ? flag : 0; }
+
+PageCount mapped_pages(void* space) { return {static_cast<FarSpace*>(space)->high_water().value}; }
+
+}  // namespace
+
+Result<KernelChoice> choose_for_kernel(const Config& config) {
+  TIARA_TRY(const fault::Features features, fault::probe_features());
+  KernelChoice choice;
+  choice.has_write_protect = features.has_write_protect;
+  switch (config.fault) {
+    case FaultMode::kSignal:
+    case FaultMode::kAuto:
+      choice.delivery = features.has_signal_delivery ? fault::Delivery::kSignal : fault::Delivery::kMessage;
+      break;
+    case FaultMode::kMessage: choice.delivery = fault::Delivery::kMessage; break;
+  }
+  if (choice.delivery == fault::Delivery::kMessage && !features.has_message_delivery)
+    return fail(ErrorCode::kNoPermission,
+                "userfaultfd may not serve system calls of this user; set vm.unprivileged_userfaultfd=1, give access to "
+                "/dev/userfaultfd, run as root, or use --fault signal");
+  switch (config.evict_with) {
+    case EvictWith::kAuto: choice.unmap_by = features.has_move ? UnmapBy::kMove : UnmapBy::kCopy; break;
+    case EvictWith::kMove: choice.unmap_by = UnmapBy::kMove; break;
+    case EvictWith::kCopy: choice.unmap_by = UnmapBy::kCopy; break;
+  }
+  if (choice.unmap_by == UnmapBy::kMove && !features.has_move)
+    return fail(ErrorCode::kUnsupported, "this kernel has no UFFDIO_MOVE; use --evict-with copy, or Linux 6.8 or later");
+  if (choice.unmap_by == UnmapBy::kCopy && !features.has_write_protect)
+    return fail(ErrorCode::kUnsupported, "this kernel cannot write-protect by userfaultfd; use Linux 5.13 or later");
+  return choice;
+}
+
+Result<fault::Userfaultfd> open_for(const KernelChoice& choice) {
+  const bool is_signal = choice.delivery == fault::Delivery::kSignal;
+  return fault::Userfaultfd::open(
+      choice.delivery, bit_count(UFFD_FEATURE_SIGBUS, is_signal) | bit_count(UFFD_FEATURE_THREAD_ID, !is_signal) |
+                           bit_count(UFFD_FEATURE_PAGEFAULT_FLAG_WP, choice.has_write_protect) |
+                           bit_count(UFFD_FEATURE_MOVE, choice.unmap_by == UnmapBy::kMove));
+}
+
+Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& choice, fault::Userfaultfd uffd,
+                                   pagetable::PageStore& store, PageCount max_pages, stats::ProcessStats& stats) {
+  const PagerOptions options = options_of(config, choice.unmap_by);
+  const uint64_t cluster = directory_cluster_pages(options.evict_cluster);
+  uint64_t pages = round_down(std::min(max_pages.value, pages_allowed()), cluster);
+  Result<os::Mapping> reservation = reserve(PageCount{pages}.bytes(), PROT_NONE);
+  while (!reservation && pages / 2 >= kFewestPages) {
+    pages = round_down(pages / 2, cluster);
+    reservation = reserve(PageCount{pages}.bytes(), PROT_NONE);
+  }
+  if (!reservation) return std::unexpected(reservation.error());
+  TIARA_TRY(Pager::Memory memory, Pager::create_memory(PageCount{pages}, options));
+  TIARA_TRY(os::Mapping staging, reserve(memory.staging.range_size(), PROT_READ | PROT_WRITE));
+  TIARA_TRY(RangeAllocator ranges, RangeAllocator::create(PageCount{pages}));
+  TIARA_TRY(fault::SignalStacks stacks, fault::SignalStacks::create());
+  TIARA_TRY_VOID(uffd.register_range(reservation->span(), choice.has_write_protect));
+  TIARA_TRY_VOID(uffd.register_range(staging.span(), choice.has_write_protect));
+  Parts parts{choice,           std::move(uffd),   std::move(*reservation), std::move(staging),
+              std::move(memory), std::move(ranges), std::move(stacks),       options};
+  return make_near_object<FarSpace>(std::move(parts), store, stats);
+}
+
+FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessStats& stats) noexcept
+    : choice_(parts.choice), uffd_(std::move(parts.uffd)), base_(parts.reservation.data()),
+      size_(parts.reservation.size()),
+      mapper_(uffd_, base_, parts.staging.data(), parts.memory.directory.cluster_pages()),
+      pager_(std::move(parts.memory), mapper_, store, stats, parts.options),
+      messages_(uffd_, base_, size_, pager_.resolver()), signal_stacks_(std::move(parts.signal_stacks)),
+      keeper_(pager_), ranges_(std::move(parts.ranges)) {
+  parts.reservation.release();
+  parts.staging.release();
+}
+
+Result<void> FarSpace::start_threads(const Config& config, std::span<const int> watched_descriptors) {
+  if (choice_.delivery == fault::Delivery::kMessage) TIARA_TRY_VOID(messages_.start());
+  return keeper_.start(watched_descriptors, config.chaos_seed, mapped_pages, this);
+}
+
+PageRange FarSpace::pages_of(const void* address, size_t length) const noexcept {
+  const auto base = reinterpret_cast<uintptr_t>(base_);
+  const auto begin = std::max(reinterpret_cast<uintptr_t>(address), base);
+  const auto wanted_end = reinterpret_cast<uintptr_t>(address) + length;
+  // A length that wraps around the address space is the program's nonsense: the kernel will say so.
+  if (wanted_end < reinterpret_cast<uintptr_t>(address)) return {};
+  const auto end = std::min(wanted_end, base + size_);
+  if (begin >= end) return {};
+  const uint64_t first = (begin - base) >> kPageShift;
+  const uint64_t last = (end - 1 - base) >> kPageShift;
+  return {PageNumber{first}, PageCount{last - first + 1}};
+}
+
+std::byte* FarSpace::map(size_t size, size_t alignment) noexcept {
+  const PageCount count = pages_for(Bytes{size});
+  if (count.value == 0) return nullptr;
+  const Locked locked(lock_);
+  const auto range = ranges_.take(count, std::max(alignment, kPageSize) >> kPageShift,
+                                  reinterpret_cast<uintptr_t>(base_) >> kPageShift);
+  if (!range) return nullptr;
+  std::byte* const address = address_of(range->first);
+  if (os::raw_mprotect(address, count.bytes().value, PROT_READ | PROT_WRITE) == 0) return address;
+  ranges_.give_back(*range);  // too many mappings (vm.max_map_count): the caller falls back to near memory
+  return nullptr;
+}
+
+void FarSpace::unmap(std::span<std::byte> pages) noexcept {
+  const PageRange range = range_of(pages);
+  if (range.count.value == 0) return;
+  const Locked locked(lock_);
+  if (has_foreign() && pager_.has_flagged(range, fault::kForeign)) reclaim_foreign(pages);
+  // Out of reach first: a stray access during the discard would leave bytes in a page that counts as fresh.
+  TIARA_CHECK(os::raw_mprotect(address_of(range.first), range.count.bytes().value, PROT_NONE) == 0);
+  pager_.discard(range, 0, fault::kNear | fault::kProtected);
+  ranges_.give_back(range);
+}
+
+void FarSpace::discard(std::span<std::byte> pages) noexcept {
+  const PageRange range = range_of(pages);
+  if (range.count.value == 0) return;
+  const fault::SignalsBlocked blocked;
+  if (has_foreign() && pager_.has_flagged(range, fault::kForeign))
+    (void)os::raw_madvise(address_of(range.first), range.count.bytes().value, MADV_DONTNEED);
+  pager_.discard(range, 0, 0);
+}
+
+int FarSpace::protect(std::span<std::byte> pages, int protection) noexcept {
+  const PageRange range = range_of(pages);
+  if (range.count.value == 0) return 0;
+  const fault::SignalsBlocked blocked;
+  const bool is_plain = protection == (PROT_READ | PROT_WRITE);
+  // The mark first: from then on nobody tries to move pages out of a mapping that differs from staging.
+  if (!is_plain) pager_.change_flags(range, fault::kProtected, 0);
+  const int result = os::raw_mprotect(pages.data(), pages.size(), protection);
+  if (is_plain && result == 0) {
+    pager_.change_flags(range, 0, fault::kProtected);
+  }
+  return result;
+}
+
+void FarSpace::make_near(std::span<std::byte> pages) noexcept {
+  const fault::SignalsBlocked blocked;
+  pager_.make_near(range_of(pages));
+}
+
+void FarSpace::release_near(std::span<std::byte> pages) noexcept {
+  const fault::SignalsBlocked blocked;
+  pager_.release_near(range_of(pages));
+}
+
+void FarSpace::surrender(std::span<std::byte> pages) noexcept {
+  const PageRange range = range_of(pages);
+  if (range.count.value == 0) return;
+  const Locked locked(lock_);
+  has_foreign_.store(true, std::memory_order_relaxed);
+  ranges_.take_exactly(range);
+  pager_.discard(range, fault::kForeign, fault::kNear | fault::kProtected);
+}
+
+void FarSpace::reclaim_foreign(std::span<std::byte> pages) noexcept {
+  const PageRange range = range_of(pages);
+  if (range.count.value == 0) return;
+  const fault::SignalsBlocked blocked;
+  std::byte* const address = address_of(range.first);
+  const size_t length = range.count.bytes().value;
+  pager_.discard(range, 0, fault::kNear | fault::kProtected);
+  // Unreachable until registered: a page mapped by the kernel itself would be unknown to us.
+  void* fresh = os::raw_mmap(address, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  TIARA_CHECK(fresh == address);
+  (void)os::raw_madvise(address, length, MADV_NOHUGEPAGE);
+  TIARA_CHECK(os::raw_madvise(address, length, MADV_DONTFORK) == 0);
+  TIARA_CHECK(uffd_.register_range({address, length}, choice_.has_write_protect).has_value());
+  pager_.change_flags(range, 0, fault::kForeign);
+  TIARA_CHECK(os::raw_mprotect(address, length, PROT_READ | PROT_WRITE) == 0);
+}
+
+void FarSpace::set_inherited(bool is_inherited) noexcept {
+  const int advice = is_inherited ? MADV_DOFORK : MADV_DONTFORK;
+  const uint64_t end = ranges_.high_water().value;
+  uint64_t from = 0;
+  while (from < end) {
+    uint64_t to = from;
+    if (!has_foreign()) {
+      to = end;
+    } else {
+      while (to < end && !load(pager_.parts().directory.word(PageNumber{to})).has(fault::kForeign)) ++to;
+    }
+    if (to > from)
+      TIARA_CHECK(os::raw_madvise(address_of(PageNumber{from}), (to - from) << kPageShift, advice) == 0);
+    from = to + 1;
+  }
+}
+
+}  // namespace tiara::residency

@@ -1,0 +1,116 @@
+// The pager: everything between a fault and the node, on any PageMapper and any PageStore.
+//
+// Residency policy stands here: which pages are here, when they leave, and in which thread that happens. One object
+// serves one far address space; FarSpace (far_space.h) gives it real memory, the model test gives it a fake kernel.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "fault-handler/pager_parts.h"
+#include "fault-handler/resolver.h"
+#include "runtime/base/config.h"
+#include "runtime/residency/budget.h"
+#include "runtime/residency/discarder.h"
+#include "runtime/residency/evictor.h"
+#include "runtime/residency/gate.h"
+#include "runtime/residency/pins.h"
+#include "runtime/residency/write_back.h"
+
+namespace tiara::residency {
+
+struct PagerOptions {
+  LocalBudget local;
+  UnmapBy unmap_by = UnmapBy::kMove;
+  EvictOn evict_on = EvictOn::kAuto;
+  uint32_t evict_cluster = 16;
+  bool second_chance = true;
+  WriteBackSwitches write_back;
+  // Staging slots: virtual space only. Enough that slots which are mostly empty do not run out before the pages do.
+  uint32_t staging_slots = 8192;
+};
+
+// The bookkeeping's cluster size for an eviction step of `evict_cluster` pages: a power of two in [4, 64], so that a
+// cluster's word costs at most a byte a page.
+uint32_t directory_cluster_pages(uint32_t evict_cluster);
+
+class Pager final : public fault::Residency {
+ public:
+  // What a pager is made of; moved into it. `mapper`, `store` and `stats` outlive the pager.
+  struct Memory {
+    fault::PageDirectory directory;
+    fault::Staging staging;
+    fault::NumberRing resident_clusters;
+    fault::ReplyBuffers replies;
+    Pins pins;
+  };
+  static Result<Memory> create_memory(PageCount pages, const PagerOptions& options);
+
+  Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
+        const PagerOptions& options) noexcept;
+  Pager(const Pager&) = delete;
+
+  // --- callers block signals (SignalsBlocked, or a handler's mask) around all of these but pin and unpin ---
+
+  fault::Resolution resolve(PageNumber page) noexcept { return resolver_.resolve(page); }
+  void discard(PageRange range, uint32_t set_flags, uint32_t clear_flags) noexcept {
+    discarder_.discard(range, set_flags, clear_flags);
+  }
+  void change_flags(PageRange range, uint32_t set_flags, uint32_t clear_flags) noexcept;
+  void make_near(PageRange range) noexcept;
+  void release_near(PageRange range) noexcept;
+  bool has_flagged(PageRange range, uint32_t flags) const noexcept;
+
+  // Publishes the range, then makes all of it resident; async-signal-safe.
+  PinSlot pin(PageRange range) noexcept;
+  void unpin(PinSlot slot) noexcept { pins_.withdraw(slot); }
+
+  void settle() noexcept override;
+
+  // --- for threads of the runtime ---
+
+  // Evicts and writes back until the budget holds with room to spare; returns when there is nothing to do.
+  void serve_once() noexcept;
+  // Sleeps until serve_once has something to do, at most `bound`.
+  void wait_for_work(std::chrono::nanoseconds bound) noexcept;
+  bool needs_service_thread() const noexcept { return evicts_on_thread_ || writes_on_thread_; }
+  // Takes some page away whatever the budget; `random` decides which. `pages` bounds where to look.
+  void take_away_at_random(uint64_t random, PageCount pages) noexcept;
+
+  // --- fork ---
+
+  // Stops eviction and brings every staged page back: afterwards each page is here, untouched, or on the node.
+  void hold_still() noexcept;
+  void resume() noexcept { gate_.open(); }
+
+  Gate& gate() noexcept { return gate_; }
+  Budget& budget() noexcept { return budget_; }
+  const fault::PagerParts& parts() const noexcept { return parts_; }
+  fault::Resolver& resolver() noexcept { return resolver_; }
+  // Writes everything that is staged to the node. For tests.
+  void drain_staging_for_testing() noexcept;
+  Bytes metadata() const;
+
+ private:
+  bool relieve(uint64_t resident_limit, uint64_t staging_limit) noexcept;
+  void stall_until_staging_has_room() noexcept;
+  void ask_for_service() noexcept;
+  uint64_t staging_limit() const noexcept { return options_.second_chance ? budget_.staging_pages() : 0; }
+
+  const PagerOptions options_;
+  Memory memory_;
+  Pins& pins_;
+  const fault::PagerParts parts_;
+  fault::Resolver resolver_;
+  Evictor evictor_;
+  WriteBack write_back_;
+  Discarder discarder_;
+  Budget budget_;
+  Gate gate_;
+  const bool writes_on_thread_;
+  const bool evicts_on_thread_;
+  std::atomic<uint32_t> work_{0};      // 1: the service thread is asked for
+  std::atomic<uint32_t> progress_{0};  // bumped when staging got room
+};
+
+}  // namespace tiara::residency
