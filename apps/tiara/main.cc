@@ -11,6 +11,7 @@ namespace {
 
 constexpr tiara::apps::Command kCommands[] = {
     {"run", "run a program with far memory", tiara::apps::run_main},
+    {"doctor", "what this machine allows, and the cure for what it lacks", tiara::apps::doctor_main},
     {"asm", "assemble a NIC program", tiara::apps::asm_main},
     {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},
     {"verify", "prove a NIC program safe and bounded, or say why not", tiara::apps::verify_main},
