@@ -102,6 +102,7 @@ enum class FailReason : uint16_t {
   kContended = 2,  // a compare-and-swap lost more often than its bound: try again
   kPageRange = 3,  // a page number at or above the space's max_pages
   kCorrupt = 4,    // an entry points where no table or page can be
+  kPayloadSize = 5, // the payload is not one page for each page number
 };
 
 static_assert(sizeof(PoolHeader) == kAllocOffset && sizeof(AllocHeader) == 64);

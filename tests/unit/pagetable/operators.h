@@ -1,0 +1,88 @@
+// Runs the page-table operators on a TestPool, as the node would: from their containers, verified, interpreted.
+#pragma once
+
+#include <cstring>
+#include <map>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "nic/engine/interpreter.h"
+#include "nic/isa/program.h"
+#include "nic/verifier/verified_program.h"
+#include "pagetable/builtin.h"
+#include "pagetable/protocol.h"
+#include "tests/unit/pagetable/test_pool.h"
+
+namespace tiara::pagetable {
+
+inline const nic::VerifiedProgram& builtin(std::string_view name) {
+  static const auto* programs = [] {
+    auto* made = new std::map<std::string, nic::VerifiedProgram, std::less<>>;
+    for (const nic::BuiltinOperator& each : builtin_operators()) {
+      auto program = nic::deserialize(each.container);
+      if (!program) std::abort();
+      auto verified = nic::verify(std::move(*program));
+      if (!verified) std::abort();
+      made->emplace(each.name, std::move(*verified));
+    }
+    return made;
+  }();
+  return programs->find(name)->second;
+}
+
+inline constexpr size_t kReplyRoom = 64 * kPageSize;
+
+inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name, std::vector<uint64_t> arguments,
+                        std::span<const std::byte> payload = {}, std::span<std::byte> reply = {}) {
+  static nic::Interpreter engine;
+  const nic::RegionTable all = pool.regions(space);
+  const nic::Program& program = builtin(name).program();
+  nic::RegionTable bound{};
+  for (size_t i = 0; i < program.regions.size(); ++i)
+    bound[i] = program.regions[i].name == "pool" ? all[0] : program.regions[i].name == "space" ? all[1] : all[2];
+  return engine.run(builtin(name), {bound, arguments, payload, reply});
+}
+
+// A page's content says which page it is and which write made it: word i is a mix of all three.
+inline uint64_t content_word(uint64_t page, uint64_t version, uint64_t i) {
+  uint64_t x = page * 0x9e3779b97f4a7c15 + version * 0xc2b2ae3d27d4eb4f + i * 0x165667b19e3779f9;
+  x ^= x >> 29;
+  return x | 1;
+}
+inline void fill_page(std::byte* out, uint64_t page, uint64_t version) {
+  for (uint64_t i = 0; i < kPageSize / 8; ++i) {
+    const uint64_t word = content_word(page, version, i);
+    std::memcpy(out + i * 8, &word, 8);
+  }
+}
+inline bool is_page(const std::byte* bytes, uint64_t page, uint64_t version) {
+  for (uint64_t i = 0; i < kPageSize / 8; ++i) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i * 8, 8);
+    if (word != content_word(page, version, i)) return false;
+  }
+  return true;
+}
+
+// One invocation each, with contents made and checked by the functions above.
+inline nic::Outcome write_pages(TestPool& pool, uint32_t space, uint64_t first, uint64_t bitmap, uint64_t version) {
+  std::vector<std::byte> payload;
+  for (uint64_t rest = bitmap; rest != 0; rest &= rest - 1) {
+    payload.resize(payload.size() + kPageSize);
+    fill_page(payload.data() + payload.size() - kPageSize, first + static_cast<uint64_t>(__builtin_ctzll(rest)), version);
+  }
+  return run(pool, space, "pt_write", {first, bitmap}, payload);
+}
+
+struct ReadPages {
+  nic::Outcome outcome;
+  std::vector<std::byte> bytes;
+};
+inline ReadPages read_pages(TestPool& pool, uint32_t space, uint64_t first, uint64_t bitmap) {
+  ReadPages result{{}, std::vector<std::byte>(kReplyRoom)};
+  result.outcome = run(pool, space, "pt_read", {first, bitmap}, {}, result.bytes);
+  return result;
+}
+
+}  // namespace tiara::pagetable
