@@ -137,6 +137,7 @@ void acquire_before_privileges_go() noexcept {
   if (config == nullptr || FarMemory::instance() != nullptr) return;
   if (placement::heap::phase() != placement::heap::Phase::kWaiting) return;
   const int saved = errno;
+  open_stats_page(config->stats_path);
   // A failure is told when far memory starts, if it ever does.
   [[maybe_unused]] const auto acquired = FarMemory::acquire_privileged(*config);
   errno = saved;

@@ -29,6 +29,8 @@ stats::StatsPage* map_page(const std::string& path) noexcept {
   return nullptr;
 }
 
+constinit stats::StatsPage* shared_page = nullptr;
+
 stats::ProcessStats* claim(stats::StatsPage& page) noexcept {
   page.processes_started.fetch_add(1, std::memory_order_relaxed);
   for (stats::ProcessStats& slot : page.processes) {
@@ -55,9 +57,13 @@ void read_command(char (&command)[32]) noexcept {
 
 }  // namespace
 
+void open_stats_page(const std::string& path) noexcept {
+  if (shared_page == nullptr) shared_page = map_page(path);
+}
+
 stats::ProcessStats& claim_stats_slot(const std::string& path, const std::string& node) noexcept {
-  stats::StatsPage* page = map_page(path);
-  stats::ProcessStats* claimed = page != nullptr ? claim(*page) : nullptr;
+  open_stats_page(path);
+  stats::ProcessStats* claimed = shared_page != nullptr ? claim(*shared_page) : nullptr;
   stats::ProcessStats& slot = claimed != nullptr ? *claimed : private_slot();
   read_command(slot.command);
   const size_t length = std::min(node.size(), sizeof slot.node - 1);
