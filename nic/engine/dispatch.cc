@@ -4,6 +4,7 @@ namespace tiara::nic {
 
 Refusal check_contract(const Program& program, const Invocation& invocation) noexcept {
   if (invocation.arguments.size() != program.arguments.size()) return Refusal::kArgumentCount;
+  if (invocation.payload.size() > kMaxProgramPayloadBytes) return Refusal::kPayloadSize;
   for (size_t i = 0; i < program.arguments.size(); ++i)
     if (!program.arguments[i].admits(invocation.arguments[i])) return Refusal::kArgumentRange;
   for (size_t i = 0; i < program.regions.size(); ++i)

@@ -6,8 +6,8 @@
 
 namespace tiara::nic {
 
-// kNone when the invocation keeps the program's contract: argument count and ranges, and every local region bound
-// with at least the permission that the program declares.
+// kNone when the invocation keeps the program's contract: argument count and ranges, payload size, and every local
+// region bound with at least the permission that the program declares.
 Refusal check_contract(const Program& program, const Invocation& invocation) noexcept;
 
 // The Outcome of an invocation that did not run.

@@ -23,6 +23,8 @@ namespace tiara::nic {
 
 inline constexpr uint32_t kMaxProgramArguments = 8;   // r0 to r7
 inline constexpr uint32_t kMaxNameBytes = 63;
+// No invocation brings more: the verifier bounds `plen` and scatter by it, and the dispatcher refuses what is larger.
+inline constexpr uint64_t kMaxProgramPayloadBytes = uint64_t{1} << 20;
 // The largest container: full code, 16 regions and 8 arguments with the longest names, below 64 KiB.
 inline constexpr size_t kMaxContainerBytes = 64 * 1024;
 

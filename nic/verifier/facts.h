@@ -10,7 +10,7 @@ struct InstructionFacts {
   bool is_reachable = false;      // some run may get here
   bool can_branch = false;        // branches: the taken edge is possible; LOOP: the body can be skipped
   bool can_fall_through = false;  // the next instruction is possible
-  bool is_aligned = false;        // atomics, line loads, remote words: the offset is always a multiple of what they need
+  bool is_aligned = false;  // atomics, line loads, remote words: the offset is always as aligned as they need
   bool is_trip_count_proved = false;  // LOOP: rs1 never exceeds the declared bound
   // A region of at least this many bytes is never left by this access; UINT64_MAX: nothing known. The
   // region's size is only known when an operator is bound, so an engine compares then, once for all

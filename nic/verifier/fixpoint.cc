@@ -68,6 +68,7 @@ class Walker {
   void meet_invariant(LoopInvariant& loop, const AbstractState& incoming);
   void fix_counters(LoopInvariant& loop, const AbstractState& entry, uint64_t most_trips) const;
   void record(uint32_t pc, const AbstractState& state);
+  Rejection out_of_budget() const;
   bool check_preconditions(uint32_t pc, const AbstractState& state);
 
   const Program& program_;
@@ -241,7 +242,7 @@ void Walker::record(uint32_t pc, const AbstractState& state) {
   const InstructionInfo& row = info(i.opcode);
   InstructionFacts& facts = facts_[pc];
   facts.is_reachable = true;
-  facts.most_bytes = most_bytes_moved(i, limits_, state);
+  facts.most_bytes = most_bytes_moved(i, state);
   if (info(row.format).has_region || row.format == Format::kPayloadLoad) {
     const AbstractValue offset = access_offset(i, state);
     const unsigned needed = row.cost == CostClass::kLine ? 6 : 3;
@@ -270,7 +271,7 @@ void Walker::step(uint32_t pc, State& state) {
     return;
   }
   if (is_branch(i)) return branch(pc, state);
-  apply(i, limits_, *state);
+  apply(i, *state);
   if (mode_ == Mode::kCheck) facts_[pc].can_fall_through = true;
 }
 
@@ -294,17 +295,18 @@ void Walker::walk(Mode mode) {
   TIARA_CHECK(rejection_ || (!state && frames_.empty()));  // the flow's shape was checked
 }
 
+Rejection Walker::out_of_budget() const {
+  return {.requirement = Requirement::kAnalysisBudget,
+          .instruction = 0,
+          .detail = std::to_string(work_) + " instructions were looked at without an end",
+          .state = {},
+          .cure = "split the operator"};
+}
+
 std::expected<FixpointResult, Rejection> Walker::run(KeepStates keep) {
   keep_ = keep;
   do {
-    if (work_ > limits_.max_work) {
-      return std::unexpected(
-          Rejection{.requirement = Requirement::kAnalysisBudget,
-                    .instruction = 0,
-                    .detail = std::to_string(work_) + " instructions were looked at without an end",
-                    .state = {},
-                    .cure = "split the operator"});
-    }
+    if (work_ > limits_.max_work) return std::unexpected(out_of_budget());
     walk(Mode::kGrow);
   } while (is_changed_);
 
@@ -322,7 +324,7 @@ std::expected<FixpointResult, Rejection> Walker::run(KeepStates keep) {
     frames_.clear();
     for (auto& brought : pending_) brought.reset();
     walk(Mode::kCheck);
-    TIARA_CHECK(rejection_ || !is_changed_);
+    if (is_changed_) return std::unexpected(out_of_budget());  // cannot be; but nothing unproved leaves here
   }
   if (rejection_) return std::unexpected(*rejection_);
   return FixpointResult{std::move(facts_), std::move(states_), work_};

@@ -79,7 +79,6 @@ std::optional<PadRange> pad_range(const Precondition& p, const Program& program,
   uint64_t bytes = p.bytes;
   if (p.count) {
     const uint64_t count = state.registers[*p.count].umax();
-    if (count == 0) return PadRange{0, 0};
     if (count > kMaxScratchpadBytes) return std::nullopt;
     bytes *= count;
   }
@@ -88,6 +87,7 @@ std::optional<PadRange> pad_range(const Precondition& p, const Program& program,
       p.is_absolute ? displacement : abstract::add(state.registers[p.reg], displacement);
   if (first.umax() > program.scratchpad_bytes || bytes > program.scratchpad_bytes - first.umax())
     return std::nullopt;
+  if (bytes == 0) return PadRange{first.umin(), 0};  // an empty list too must stand inside
   return PadRange{first.umin(), first.umax() - first.umin() + bytes};
 }
 

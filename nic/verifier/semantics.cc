@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "nic/verifier/verifier_limits.h"
 
 namespace tiara::nic {
 namespace {
@@ -100,13 +99,12 @@ Value select(const Value& condition, const Value& if_set, const Value& if_zero) 
 }
 
 // rd after the instruction.
-Value result(const Instruction& i, const InstructionInfo& row, const VerifierLimits& limits,
-             const AbstractState& s) {
+Value result(const Instruction& i, const InstructionInfo& row, const AbstractState& s) {
   const Value& a = s.registers[i.rs1];
   const Value& b = s.registers[i.rs2];
   const Value imm = Value::constant(i.value());
   switch (row.format) {
-    case Format::kRd: return Value::range(0, limits.max_payload_bytes, Origin::kArgument);  // plen
+    case Format::kRd: return Value::range(0, kMaxProgramPayloadBytes, Origin::kArgument);  // plen
     case Format::kRdImm: return imm;
     case Format::kRdImmMerge: {
       const Value low = ops::bit_and(s.registers[i.rd], Value::constant(0xffff'ffff));
@@ -164,10 +162,10 @@ uint64_t saturating_product(uint64_t a, uint64_t b) {
 
 }  // namespace
 
-void apply(const Instruction& i, const VerifierLimits& limits, AbstractState& state) {
+void apply(const Instruction& i, AbstractState& state) {
   const InstructionInfo& row = info(i.opcode);
   if (info(row.format).writes_rd) {
-    state.set(i.rd, result(i, row, limits, state));
+    state.set(i.rd, result(i, row, state));
   } else if (row.format == Format::kLine) {
     state.written.insert(i.pad_offset(), kLineBytes);
   } else if (row.format == Format::kPadStore) {
@@ -233,7 +231,7 @@ AbstractValue access_offset(const Instruction& i, const AbstractState& state) {
              : base;
 }
 
-uint64_t most_bytes_moved(const Instruction& i, const VerifierLimits& limits, const AbstractState& s) {
+uint64_t most_bytes_moved(const Instruction& i, const AbstractState& s) {
   const uint64_t element = i.bits();
   switch (info(i.opcode).format) {
     case Format::kGather:
@@ -243,10 +241,10 @@ uint64_t most_bytes_moved(const Instruction& i, const VerifierLimits& limits, co
     case Format::kGatherStrided:
     case Format::kGatherList: return saturating_product(s.registers[i.rs3].umax(), element);
     // More than the payload is a fault, before a byte moves.
-    case Format::kScatter: return std::min(limits.max_payload_bytes, s.registers[i.rs3].umax());
+    case Format::kScatter: return std::min(kMaxProgramPayloadBytes, s.registers[i.rs3].umax());
     case Format::kScatterStrided:
     case Format::kScatterList:
-      return std::min(limits.max_payload_bytes, saturating_product(s.registers[i.rs3].umax(), element));
+      return std::min(kMaxProgramPayloadBytes, saturating_product(s.registers[i.rs3].umax(), element));
     case Format::kNone:
     case Format::kRet:
     case Format::kFail:

@@ -7,11 +7,9 @@
 
 namespace tiara::nic {
 
-struct VerifierLimits;
-
 // What holds after the instruction if it does not fault. Not for branches, loop, endloop, ret and fail. Total:
 // the search for a fixpoint looks at programs whose preconditions nobody has proved yet.
-void apply(const Instruction& instruction, const VerifierLimits& limits, AbstractState& state);
+void apply(const Instruction& instruction, AbstractState& state);
 
 // A conditional branch as a relation between rs1 and another value.
 struct Condition {
@@ -29,7 +27,6 @@ Condition condition_of(const Instruction& branch, const AbstractState& state);
 // First byte that a region, payload or scratchpad access touches; the source of copy is its own function.
 AbstractValue access_offset(const Instruction& instruction, const AbstractState& state);
 // Bytes that a bulk operation or a remote gather moves, at most; 0 for other instructions. Saturates.
-uint64_t most_bytes_moved(const Instruction& instruction, const VerifierLimits& limits,
-                          const AbstractState& state);
+uint64_t most_bytes_moved(const Instruction& instruction, const AbstractState& state);
 
 }  // namespace tiara::nic

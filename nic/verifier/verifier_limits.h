@@ -13,9 +13,9 @@ struct VerifierLimits {
   uint64_t max_bytes_moved = uint64_t{64} << 20;
   uint64_t max_remote_operations = 4096;
   uint64_t max_in_flight = 1024;                   // bulk operations between two waits
-  uint64_t max_payload_bytes = uint64_t{1} << 20;  // the node accepts no more
-  // Instructions looked at, in all passes together: an ordinary program needs less than ten passes.
-  uint64_t max_work = uint64_t{1} << 20;
+  // Instructions looked at, in all passes together: 64 passes over the largest program, where an ordinary one
+  // needs fewer than ten. Some tens of milliseconds.
+  uint64_t max_work = uint64_t{1} << 18;
 };
 
 }  // namespace tiara::nic

@@ -109,7 +109,7 @@ void Monitor::check_scratchpad(uint32_t pc, const Registers& r) {
   if (row.format == Format::kLine) check(i.pad_offset(), kLineBytes, false);
   if (row.format == Format::kGatherList || row.format == Format::kScatterList) {
     if (r[i.rs3] > kMaxScratchpadBytes) say(pc, "a list longer than any scratchpad");
-    else if (r[i.rs3] != 0) check(r[i.rs2], 8 * r[i.rs3], true);
+    else check(r[i.rs2], 8 * r[i.rs3], true);
   }
 }
 

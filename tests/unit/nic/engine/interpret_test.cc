@@ -129,6 +129,10 @@ TEST_CASE("an invocation outside the contract is refused before it runs") {
   CHECK(check({0}) == Refusal::kArgumentRange);
   CHECK(check({102}) == Refusal::kArgumentRange);
   CHECK(check({3}) == Refusal::kArgumentRange);  // bit 0 must be zero
+  // The verifier's bounds count on it.
+  const std::vector<std::byte> payload(kMaxProgramPayloadBytes + 1);
+  const std::vector<uint64_t> arguments = {2};
+  CHECK(check_contract(program, {stage.regions, arguments, payload, {}}) == Refusal::kPayloadSize);
   stage.regions[0].permission = Permission::kRead;
   CHECK(check({2}) == Refusal::kRegionUnbound);
   CHECK(refused(Refusal::kRegionUnbound).status == Status::kRefused);

@@ -80,6 +80,9 @@ TEST_CASE("the length of a list counts") {
         Requirement::kScratchpadInside);
   CHECK(rejected("ldline [0], pool[n]\nli r2, 0\nli r3, 9\ngatherl pool[n], [r2], r3, 8\nret 0\n")
             .requirement == Requirement::kScratchpadDefined);
+  // An empty list at an offset outside faults as any other.
+  CHECK(rejected(kFilled + "li r2, 200\nli r3, 0\ngatherl pool[n], [r2], r3, 8\nret 0\n").requirement ==
+        Requirement::kScratchpadInside);
   // 2^61 + 1 entries of 8 bytes are not 8 bytes.
   CHECK(rejected(kFilled +
                  "li r2, 0\nli r3, 1\nshl r3, r3, 61\nadd r3, r3, 1\ngatherl pool[n], [r2], r3, 8\nret 0\n")
