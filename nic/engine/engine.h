@@ -9,6 +9,7 @@
 
 #include "nic/engine/region.h"
 #include "nic/isa/outcome.h"
+#include "runtime/base/error.h"
 
 namespace tiara::nic {
 
@@ -27,6 +28,12 @@ struct Invocation {
 class Engine {
  public:
   virtual ~Engine() = default;
+  // Makes later runs of `program` fast: a compiler compiles here. Thread-safe; may allocate and lock. An error means
+  // that runs will be slower, not that they will fail.
+  virtual Result<void> prepare(const VerifiedProgram& program) {
+    static_cast<void>(program);
+    return {};
+  }
   // Thread-safe; does not allocate, lock or throw. Never touches memory outside the bound regions, the payload
   // and the reply, whatever the program: the run-time checks stand even where the verifier has proved them.
   virtual Outcome run(const VerifiedProgram& program, const Invocation& invocation) noexcept = 0;

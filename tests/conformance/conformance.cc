@@ -12,6 +12,7 @@
 #include "nic/engine/dispatch.h"
 #include "nic/engine/interpret.h"
 #include "nic/engine/interpreter.h"
+#include "nic/engine/jit.h"
 #include "nic/engine/remote_port.h"
 #include "nic/verifier/verified_program.h"
 #include "tests/conformance/case_file.h"
@@ -124,11 +125,30 @@ struct EngineUnderTest {
   std::function<Outcome(const VerifiedProgram&, const Invocation&)> run;
 };
 
+std::unique_ptr<JitEngine> must_create(Checks checks) {
+  auto engine = JitEngine::create(checks);
+  if (!engine) {
+    fprintf(stderr, "%s\n", engine.error().message.c_str());
+    exit(2);
+  }
+  return std::move(*engine);
+}
+
 std::vector<EngineUnderTest> engines() {
   static Interpreter interpreter;
-  return {{"interpreter", [](const VerifiedProgram& program, const Invocation& invocation) {
-             return interpreter.run(program, invocation);
-           }}};
+  static const auto eliding = must_create(Checks::kElideProved);
+  static const auto checking = must_create(Checks::kKeepAll);
+  const auto run_prepared = [](Engine& engine, const VerifiedProgram& program, const Invocation& invocation) {
+    if (const auto prepared = engine.prepare(program); !prepared) {
+      fprintf(stderr, "%s\n", prepared.error().message.c_str());
+      exit(2);
+    }
+    return engine.run(program, invocation);
+  };
+  using std::placeholders::_1, std::placeholders::_2;
+  return {{"interpreter", std::bind(run_prepared, std::ref(interpreter), _1, _2)},
+          {"jit", std::bind(run_prepared, std::ref(*eliding), _1, _2)},
+          {"jit, all checks", std::bind(run_prepared, std::ref(*checking), _1, _2)}};
 }
 
 class Checker {
