@@ -29,7 +29,7 @@ struct StagingSlot {
   friend constexpr bool operator==(StagingSlot, StagingSlot) = default;
 };
 
-// A cluster's word: [19:0] its staging slot + 1 (0 = none), then flags.
+// A cluster's word: [19:0] its staging slot + 1 (0 = none), flags, [29:22] when a page of it last became resident.
 //
 // The lock makes "evict pages of this cluster" and "write its staged pages back" exclude each other; whoever
 // holds it alone sets the slot. It is only ever tried, never waited for. Faults do not take it.
@@ -63,10 +63,24 @@ class ClusterWord {
   }
   static constexpr uint32_t kMaxSlots = (1u << 20) - 1;
 
+  // Time is counted in fetches of the whole space, modulo 256: enough for "a moment ago", which is all that is asked.
+  void set_arrival(uint32_t fetches) {
+    const uint32_t stamp = (fetches << kArrivalShift) & kArrivalMask;
+    uint32_t seen = raw_.load(std::memory_order_relaxed);
+    while ((seen & kArrivalMask) != stamp &&
+           !raw_.compare_exchange_weak(seen, (seen & ~kArrivalMask) | stamp, std::memory_order_relaxed)) {
+    }
+  }
+  uint32_t fetches_since_arrival(uint32_t fetches) const {
+    return (fetches - ((raw_.load(std::memory_order_relaxed) & kArrivalMask) >> kArrivalShift)) & 0xFF;
+  }
+
  private:
   static constexpr uint32_t kSlotMask = (1u << 20) - 1;
   static constexpr uint32_t kQueued = 1u << 20;
   static constexpr uint32_t kLocked = 1u << 21;
+  static constexpr uint32_t kArrivalShift = 22;
+  static constexpr uint32_t kArrivalMask = 0xFFu << kArrivalShift;
   std::atomic<uint32_t> raw_{0};
 };
 static_assert(sizeof(ClusterWord) == 4);

@@ -30,6 +30,7 @@ struct PagerParts {
   pagetable::PageStore& store;
   ReplyBuffers& replies;
   stats::ProcessStats& stats;
+  std::atomic<uint32_t>& fetches;  // counts calls that brought pages in: the clock of "a moment ago"
 
   stats::Counters& counters() const noexcept { return stats.counters; }
 
@@ -40,6 +41,10 @@ struct PagerParts {
   // Puts the page's cluster in the queue of resident clusters unless it stands there.
   void note_resident(PageNumber page) const noexcept {
     const ClusterNumber cluster = directory.cluster_of(page);
+    directory.cluster(cluster).set_arrival(fetches.load(std::memory_order_relaxed));
+    queue(cluster);
+  }
+  void queue(ClusterNumber cluster) const noexcept {
     if (directory.cluster(cluster).try_mark_queued()) resident_clusters.push(cluster.value);
   }
 };

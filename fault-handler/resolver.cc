@@ -105,6 +105,7 @@ bool Resolver::claim_run(PageNumber first, PageWord seen, PageState wanted, uint
   const PageState origin = seen.state();
   const auto owned = try_claim(parts_.directory.word(first), seen, wanted);
   if (!owned) return false;
+  parts_.fetches.fetch_add(1, std::memory_order_relaxed);
   claim.first = first;
   claim.count = 1;
   claim.owned[0] = *owned;

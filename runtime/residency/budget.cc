@@ -41,6 +41,11 @@ uint64_t Budget::staging_pages() const noexcept {
                    kMostStagingPages});
 }
 
+uint32_t Budget::protected_fetches() const noexcept {
+  // At most half of what a cluster's 8-bit arrival stamp can tell apart.
+  return std::clamp(4 * threads_.load(std::memory_order_relaxed), 4u, 128u);
+}
+
 void Budget::measured(Bytes near_memory, uint32_t threads) noexcept {
   near_bytes_.store(near_memory.value, std::memory_order_relaxed);
   threads_.store(threads, std::memory_order_relaxed);

@@ -27,6 +27,11 @@ class Budget {
     return limit == kUnlimited ? limit : limit - staging_pages();
   }
 
+  // Minimum residency: what the last so many fetches brought is not evicted, whatever the budget. One instruction can
+  // need four pages (two operands across page borders); if everything else is pinned or near, evicting one of them to
+  // fetch another would go on for ever.
+  uint32_t protected_fetches() const noexcept;
+
   // What the keeper measured: anonymous memory of the process that is not far memory, and its threads.
   void measured(Bytes near_memory, uint32_t threads) noexcept;
 

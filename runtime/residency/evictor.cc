@@ -35,15 +35,17 @@ struct Evictor::Claims {
   PageWord owned[64];
 };
 
-uint32_t Evictor::evict_oldest() noexcept {
+uint32_t Evictor::evict_oldest(uint32_t protected_fetches) noexcept {
   for (uint32_t tried = 0; tried < kMostClustersTried; ++tried) {
     const auto number = parts_.resident_clusters.try_pop();
     if (!number) return 0;
     const ClusterNumber cluster{*number};
     // Before the pages are looked at: whatever becomes resident from here on queues the cluster again.
     parts_.directory.cluster(cluster).clear_queued();
-    const Result result = evict(cluster, ~uint64_t{0});
-    if (has_pages_here(cluster)) parts_.note_resident(parts_.directory.first_page(cluster));
+    const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
+    const bool is_fresh = parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
+    const Result result = is_fresh ? Result{} : evict(cluster, ~uint64_t{0});
+    if (has_pages_here(cluster)) parts_.queue(cluster);
     if (result.staged > 0) return result.staged;
     if (result.stop == Stop::kNoSlot) return 0;
   }

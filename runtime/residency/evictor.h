@@ -19,8 +19,9 @@ class Evictor {
   Evictor(const fault::PagerParts& parts, const Pins& pins, UnmapBy unmap_by, uint32_t pages_per_call) noexcept
       : parts_(parts), pins_(pins), unmap_by_(unmap_by), pages_per_call_(pages_per_call) {}
 
-  // Evicts from the cluster that has been resident longest. Pages staged; 0 when none could be (bounded search).
-  uint32_t evict_oldest() noexcept;
+  // Evicts from the cluster that has been resident longest, but none that got a page within the last
+  // `protected_fetches` fetches. Pages staged; 0 when none could be (bounded search).
+  uint32_t evict_oldest(uint32_t protected_fetches) noexcept;
 
   // Evicts those pages of the cluster whose positions are in `wanted`. kLocked and kNoSlot stage nothing.
   enum class Stop : uint8_t { kNone, kLocked, kNoSlot };

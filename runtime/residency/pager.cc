@@ -45,7 +45,8 @@ Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& 
 Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
              const PagerOptions& options) noexcept
     : options_(options), memory_(std::move(memory)), pins_(memory_.pins),
-      parts_{memory_.directory, memory_.staging, memory_.resident_clusters, mapper, store, memory_.replies, stats},
+      parts_{memory_.directory, memory_.staging, memory_.resident_clusters, mapper, store, memory_.replies, stats,
+             fetches_},
       resolver_(parts_, *this), evictor_(parts_, pins_, options.unmap_by, std::max(options.evict_cluster, 1u)),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
@@ -90,7 +91,7 @@ bool Pager::relieve(uint64_t resident_limit, uint64_t staging_limit) noexcept {
       ask_for_service();
       return false;
     }
-    if (evictor_.evict_oldest() == 0) {
+    if (evictor_.evict_oldest(budget_.protected_fetches()) == 0) {
       // Everything is pinned, near or on its way; or no staging slot is free.
       if (writes_on_thread_) ask_for_service();
       else if (staged > 0) (void)write_back_.drain(kWriteBackBatch);
@@ -134,7 +135,7 @@ void Pager::serve_once() noexcept {
     // A little below the limits, so that faults find room and one wake-up serves many.
     if (evicts_on_thread_ && resident_limit != Budget::kUnlimited &&
         counters.resident_pages.load(std::memory_order_relaxed) > resident_limit - resident_limit / 32)
-      is_done = evictor_.evict_oldest() == 0;
+      is_done = evictor_.evict_oldest(budget_.protected_fetches()) == 0;
     if (counters.staged_pages.load(std::memory_order_relaxed) > staging_limit - staging_limit / 4) {
       const uint64_t left = write_back_.drain(kWriteBackBatch * 2);
       if (left > 0) is_done = false;
@@ -194,7 +195,7 @@ void Pager::make_near(PageRange range) noexcept {
 void Pager::release_near(PageRange range) noexcept {
   change_flags(range, 0, fault::kNear);
   for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1})
-    if (load(parts_.directory.word(page)).state() == PageState::kResident) parts_.note_resident(page);
+    if (load(parts_.directory.word(page)).state() == PageState::kResident) parts_.queue(parts_.directory.cluster_of(page));
 }
 
 PinSlot Pager::pin(PageRange range) noexcept {

@@ -100,6 +100,7 @@ class Pager final : public fault::Residency {
   const PagerOptions options_;
   Memory memory_;
   Pins& pins_;
+  std::atomic<uint32_t> fetches_{0};
   const fault::PagerParts parts_;
   fault::Resolver resolver_;
   Evictor evictor_;

@@ -56,7 +56,7 @@ class ArrayPageStore final : public pagetable::PageStore {
     return pagetable::StoreStatus::kOk;
   }
   PendingWrite post_write(pagetable::PageBatch batch, std::span<const std::byte* const> pages) noexcept override {
-    posted_status_ = write(batch, pages);
+    posted_status_.store(write(batch, pages));
     return PendingWrite{1};
   }
   bool is_done(PendingWrite) noexcept override { return true; }
