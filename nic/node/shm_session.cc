@@ -81,6 +81,7 @@ void ShmSession::serve_slot(uint32_t index) noexcept {
   auto& slot = reinterpret_cast<wire::SegmentSlot*>(segment_.data() + wire::kSlotsOffset)[index];
   std::array<std::byte, wire::kFrameBytes> bytes;
   std::memcpy(bytes.data(), slot.invocation.data(), bytes.size());
+  client_cpu_ = slot.cpu.load(std::memory_order_relaxed);
   wire::InvocationFrame frame;
   wire::ReplyFrame reply;
   if (wire::decode(bytes, frame) == wire::DecodeStatus::kOk) {

@@ -12,6 +12,7 @@
 #include "nic/wire/shm_layout.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/memory.h"
+#include "runtime/os/spin.h"
 #include "runtime/os/unique_fd.h"
 
 namespace tiara::nic {
@@ -27,6 +28,8 @@ class ShmSession {
   // Serves everything that somebody waits for, and one posted request; how many that were. One worker at a time.
   uint32_t serve() noexcept;
   bool has_work() const noexcept;
+  // Where the client ran that was served last, as it says.
+  uint32_t client_cpu() const noexcept { return client_cpu_; }
   // When the client last rang, as it says; held to [earliest, now].
   os::Nanoseconds rung_at(os::Nanoseconds earliest, os::Nanoseconds now) const noexcept;
 
@@ -44,6 +47,7 @@ class ShmSession {
   UniqueFd doorbell_;
   const uint32_t slots_;
   const uint64_t slot_mask_;
+  uint32_t client_cpu_ = os::AdaptiveSpin::kNoCpu;  // the worker's own
 };
 
 }  // namespace tiara::nic

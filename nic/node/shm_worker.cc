@@ -73,8 +73,19 @@ uint32_t ShmWorker::session_count() const {
 
 bool ShmWorker::serve_all(const Sessions& sessions) noexcept {
   uint32_t served = 0;
-  for (const auto& session : sessions) served += session->serve();
+  for (const auto& session : sessions) {
+    const uint32_t more = session->serve();
+    if (more == 0) continue;
+    served += more;
+    client_cpu_ = session->client_cpu();
+  }
   return served != 0;
+}
+
+void ShmWorker::publish_cpu() noexcept {
+  // Written only when it changes: clients that wait read the line all the time.
+  if (const uint32_t cpu = os::current_cpu(); cpu != line_.cpu.load(std::memory_order_relaxed))
+    line_.cpu.store(cpu, std::memory_order_relaxed);
 }
 
 bool ShmWorker::wants_attention(const Sessions& sessions, uint64_t seen_changes) const noexcept {
@@ -106,9 +117,11 @@ void ShmWorker::run() noexcept {
       const std::lock_guard lock(mutex_);
       sessions = sessions_;  // the last reference to a removed session ends here
     }
+    publish_cpu();
     if (serve_all(sessions)) continue;
     const os::Nanoseconds idle_since = os::monotonic_now();
-    if (spin_.wait(idle_since, [&] { return wants_attention(sessions, seen_changes); })) {
+    const auto attention = [&] { return wants_attention(sessions, seen_changes); };
+    if (spin_.wait(idle_since, attention, [this] { return client_cpu_; })) {
       spin_.record(os::monotonic_now() - idle_since);
       continue;
     }

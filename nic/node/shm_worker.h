@@ -39,11 +39,13 @@ class ShmWorker {
   bool wants_attention(const Sessions& sessions, uint64_t seen_changes) const noexcept;
   void sleep(const Sessions& sessions, uint64_t seen_changes, os::Nanoseconds idle_since) noexcept;
   void changed() noexcept;
+  void publish_cpu() noexcept;
 
   wire::BoardLine& line_;
   UniqueFd epoll_;
   UniqueFd kick_;  // rings when the list of sessions changes, and at the end
   os::AdaptiveSpin spin_;
+  uint32_t client_cpu_ = os::AdaptiveSpin::kNoCpu;  // of the last one served; the worker's own
   std::atomic<bool> is_stopping_{false};
   std::atomic<uint64_t> changes_{1};  // of the list of sessions
   mutable std::mutex mutex_;          // sessions_; the worker takes it only after a change

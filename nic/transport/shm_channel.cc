@@ -47,6 +47,10 @@ wire::SegmentSlot& ShmChannel::slot(uint32_t index) const noexcept {
   return reinterpret_cast<wire::SegmentSlot*>(segment_.data() + wire::kSlotsOffset)[index];
 }
 
+const wire::BoardLine& ShmChannel::board_line() const noexcept {
+  return reinterpret_cast<const wire::Board*>(board_.data())->lines[worker_];
+}
+
 void ShmChannel::submit(uint32_t index, Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept {
   Pending& pending = pending_[index];
   pending.request_id = next_request_id_.fetch_add(1, std::memory_order_relaxed);
@@ -61,11 +65,11 @@ void ShmChannel::submit(uint32_t index, Lane lane, const Request& request, std::
   wire::SegmentSlot& shared = slot(index);
   wire::encode(frame, shared.invocation);
   shared.done_at.store(0, std::memory_order_relaxed);
+  shared.cpu.store(os::current_cpu(), std::memory_order_relaxed);
   shared.state.store(word_of(SlotState::kSubmitted), std::memory_order_relaxed);
   // Releases all of the above to the worker that takes the bit; sequentially consistent with the look at `asleep`.
   header().submitted[static_cast<uint32_t>(lane)].fetch_or(uint64_t{1} << index, std::memory_order_seq_cst);
-  const auto& board = *reinterpret_cast<const wire::Board*>(board_.data());
-  if (board.lines[worker_].asleep.load(std::memory_order_seq_cst) == 0) return;
+  if (board_line().asleep.load(std::memory_order_seq_cst) == 0) return;
   header().rung_at.store(static_cast<uint64_t>(os::monotonic_now().count()), std::memory_order_relaxed);
   os::signal_event(doorbell_);
 }
@@ -78,7 +82,8 @@ bool ShmChannel::is_answered(uint32_t index) const noexcept {
 bool ShmChannel::await(uint32_t index) noexcept {
   if (is_answered(index)) return true;
   const Nanoseconds start = os::monotonic_now();
-  if (spin_.wait(start, [&] { return is_answered(index); })) {
+  const auto worker_cpu = [this] { return board_line().cpu.load(std::memory_order_relaxed); };
+  if (spin_.wait(start, [&] { return is_answered(index); }, worker_cpu)) {
     spin_.record(os::monotonic_now() - start);
     return true;
   }

@@ -57,6 +57,7 @@ class ShmChannel final : public Channel {
 
   wire::SegmentHeader& header() const noexcept;
   wire::SegmentSlot& slot(uint32_t index) const noexcept;
+  const wire::BoardLine& board_line() const noexcept;
   void submit(uint32_t index, wire::Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept;
   bool is_answered(uint32_t index) const noexcept;
   bool await(uint32_t index) noexcept;

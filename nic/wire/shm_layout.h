@@ -5,7 +5,7 @@
 // both sides can write, so neither side believes anything it reads there: frames are copied out before they are
 // decoded, slot numbers are bit positions, lengths are held to the areas.
 //
-// The *board* belongs to the node and clients map it read-only: it says which worker is awake.
+// The *board* belongs to the node and clients map it read-only: it says which worker is awake, and where.
 //
 // Life of a request: the client takes a slot (its own private bitmap), writes payload and invocation, sets `state` to
 // kSubmitted, sets the slot's bit in a submission word, and rings the doorbell (an eventfd) if its worker sleeps. The
@@ -58,6 +58,7 @@ struct SegmentHeader {
 
 struct alignas(64) SegmentSlot {
   std::atomic<uint32_t> state;    // SlotState; a shared futex
+  std::atomic<uint32_t> cpu;      // where the client submitted it: a worker there makes way for the client
   std::atomic<uint64_t> done_at;  // set before a sleeper is woken, for the same purpose as rung_at; else 0
   alignas(64) std::array<std::byte, kFrameBytes> invocation;
   std::array<std::byte, kFrameBytes> reply;
@@ -67,7 +68,8 @@ struct BoardLine {
   // Not 0: the worker sleeps, or is about to: ring. Partner of the submission words: the client sets its bit and then
   // reads this, the worker sets this and then reads the bits (both sequentially consistent), so one of them sees.
   std::atomic<uint32_t> asleep;
-  uint32_t zero[15];
+  std::atomic<uint32_t> cpu;  // where it last ran: a client on the same CPU makes way instead of spinning
+  uint32_t zero[14];
 };
 
 struct Board {

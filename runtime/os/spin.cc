@@ -1,6 +1,7 @@
 #include "runtime/os/spin.h"
 
 #include <cerrno>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,5 +12,7 @@ void yield_cpu() noexcept {
   syscall(SYS_sched_yield);
   errno = saved;
 }
+
+uint32_t current_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu()); }
 
 }  // namespace tiara::os
