@@ -130,16 +130,18 @@ void Resolver::finish(const Claim& claim, uint32_t at, PageState origin, uint32_
 
 void Resolver::install(Claim& claim, uint32_t at, uint32_t count, const std::byte* bytes, PageState origin) noexcept {
   const uint32_t end = at + count;
+  uint32_t most = count;
   while (at < end) {
     const PageNumber page = claim.first + PageCount{at};
-    const PagesResult result = parts_.mapper.install(page, end - at, bytes);
+    const uint32_t tried = std::min(most, end - at);
+    const PagesResult result = parts_.mapper.install(page, tried, bytes);
     for (uint32_t i = 0; i < result.done; ++i) finish(claim, at + i, origin);
     at += result.done;
     bytes += size_t{result.done} << kPageShift;
     const PageNumber stopped = claim.first + PageCount{at};
     switch (result.status) {
-      case IoStatus::kDone: return;
-      case IoStatus::kBusy: continue;  // the address space kept changing: try again
+      case IoStatus::kDone:
+      case IoStatus::kBusy: continue;  // busy: the address space kept changing, try again
       case IoStatus::kExists:
         // We own the word, so nobody of ours mapped it. Zeros may lie over what the kernel mapped for itself, but
         // bytes of an unknown origin in place of a page that was away would be wrong bytes.
@@ -147,8 +149,15 @@ void Resolver::install(Claim& claim, uint32_t at, uint32_t count, const std::byt
         finish(claim, at, origin);
         break;
       case IoStatus::kMissing:
+        // The kernel keeps neighbouring mappings apart when their histories differ, and refuses a call that spans two.
+        if (tried > 1) {
+          most = 1;
+          continue;
+        }
+        [[fallthrough]];
       case IoStatus::kDying:
         release(parts_.directory.word(stopped), claim.owned[at], claim.owned[at].in(origin));
+        parts_.mapper.wake(stopped);  // whoever waits meets the kernel's own answer
         break;
       case IoStatus::kNoMemory:
       case IoStatus::kRefused:
