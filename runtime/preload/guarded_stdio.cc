@@ -6,6 +6,7 @@
 #include <cstring>
 #include <printf.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 
 #include "runtime/preload/guard.h"
 #include "runtime/preload/real.h"
@@ -40,6 +41,12 @@ TIARA_DEFINE_REAL(freopen);
 TIARA_DEFINE_REAL(freopen64);
 
 namespace {
+
+// A transfer smaller than the stream's buffer is copied through it: no system call sees the program's memory.
+bool goes_through_buffer(FILE* stream, size_t size, size_t count) noexcept {
+  size_t total = 0;
+  return !__builtin_mul_overflow(size, count, &total) && total < __fbufsize(stream);
+}
 
 // Whole items, as fread and fwrite count them. The stream is locked over all pieces.
 template <typename Call>
@@ -143,13 +150,15 @@ void keep_near(const void* buffer, size_t size) noexcept {
 using namespace tiara::preload;
 
 TIARA_INTERPOSE size_t fread(void* buffer, size_t size, size_t count, FILE* stream) {
-  if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(fread)(buffer, size, count, stream);
+  if (!is_guarded(buffer) || goes_through_buffer(stream, size, count)) [[likely]]
+    return TIARA_REAL(fread)(buffer, size, count, stream);
   const Locked locked(stream);
   return read_items(buffer, size, count, stream);
 }
 
 TIARA_INTERPOSE size_t fread_unlocked(void* buffer, size_t size, size_t count, FILE* stream) {
-  if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(fread_unlocked)(buffer, size, count, stream);
+  if (!is_guarded(buffer) || goes_through_buffer(stream, size, count)) [[likely]]
+    return TIARA_REAL(fread_unlocked)(buffer, size, count, stream);
   return read_items(buffer, size, count, stream);
 }
 
@@ -168,13 +177,15 @@ TIARA_INTERPOSE size_t __fread_unlocked_chk(void* buffer, size_t room, size_t si
 }
 
 TIARA_INTERPOSE size_t fwrite(const void* buffer, size_t size, size_t count, FILE* stream) {
-  if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(fwrite)(buffer, size, count, stream);
+  if (!is_guarded(buffer) || goes_through_buffer(stream, size, count)) [[likely]]
+    return TIARA_REAL(fwrite)(buffer, size, count, stream);
   const Locked locked(stream);
   return write_items(buffer, size, count, stream);
 }
 
 TIARA_INTERPOSE size_t fwrite_unlocked(const void* buffer, size_t size, size_t count, FILE* stream) {
-  if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(fwrite_unlocked)(buffer, size, count, stream);
+  if (!is_guarded(buffer) || goes_through_buffer(stream, size, count)) [[likely]]
+    return TIARA_REAL(fwrite_unlocked)(buffer, size, count, stream);
   return write_items(buffer, size, count, stream);
 }
 
