@@ -23,7 +23,6 @@ struct Motion {
   Wide least = 0;
   Wide most = 0;
   unsigned alignment_log2 = 63;
-  bool is_written = false;
   bool is_counter = true;
 };
 
@@ -47,7 +46,6 @@ std::vector<Counter> counters_of(std::span<const Instruction> code, const Flow& 
     const uint16_t written = registers_written(code[pc]);
     if (written == 0) continue;
     Motion& motion = motions[code[pc].rd];
-    motion.is_written = true;
     const auto addend = addend_of(code[pc]);
     if (!addend) {
       motion.is_counter = false;
@@ -62,8 +60,7 @@ std::vector<Counter> counters_of(std::span<const Instruction> code, const Flow& 
   std::vector<Counter> counters;
   for (uint8_t reg = 0; reg < kRegisters; ++reg) {
     const Motion& motion = motions[reg];
-    if (!motion.is_written || !motion.is_counter || motion.least < INT64_MIN || motion.most > INT64_MAX)
-      continue;
+    if (!motion.is_counter || motion.least < INT64_MIN || motion.most > INT64_MAX) continue;
     counters.push_back(
         {reg, static_cast<int64_t>(motion.least), static_cast<int64_t>(motion.most), motion.alignment_log2});
   }
@@ -71,6 +68,7 @@ std::vector<Counter> counters_of(std::span<const Instruction> code, const Flow& 
 }
 
 AbstractValue after_rounds(const Counter& counter, const AbstractValue& entry, uint64_t rounds) {
+  if (counter.least == 0 && counter.most == 0) return entry;
   ValueParts parts{.origin = entry.origin() | Origin::kInduction};
   const uint64_t above = ~uint64_t{0} << counter.alignment_log2;
   parts.bits = {entry.bits().value & ~above, entry.bits().unknown | above};

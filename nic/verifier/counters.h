@@ -1,9 +1,10 @@
-// Registers that a loop only moves by constants: cursors, counters, strides.
+// Registers that a loop does not move, or only by constants: cursors, counters, strides.
 //
 // Widening knows nothing between "grows" and "any value"; but a register whose every write in a loop's body
 // is "rd = rd + constant" moves by at most the sum of those constants a round, and the number of rounds is
 // bounded. So its value at the head is its value at the entry plus rounds times that sum: no fixpoint is
-// needed.
+// needed. A register that the body does not write is the simplest case: what an outer loop does to it never
+// blurs the inner one.
 #pragma once
 
 #include <cstdint>

@@ -435,6 +435,8 @@ class Writer {
     program_.code[done.begin].imm =
         pack_loop(static_cast<uint32_t>(care() ? trips : 1 + pick(trips)), here() - done.begin - 1);
     put({.opcode = Opcode::kEndLoop});
+    // A search: what the loop did not find ends here, and only a break goes on.
+    if (!done.breaks.empty() && chance(30)) end_path();
     for (const uint32_t pc : done.breaks) patch(pc);
   }
 

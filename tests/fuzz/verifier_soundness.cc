@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <string>
 
 #include "nic/asm/disassembler.h"
@@ -35,6 +36,7 @@ struct Tally {
   uint64_t runs = 0;
   uint64_t steps = 0;
   uint64_t ended[4] = {};
+  std::map<std::string_view, uint64_t> careful_rejections;  // by requirement
 };
 
 constexpr const char* kStyleNames[] = {"careful", "careless", "mutated"};
@@ -64,6 +66,7 @@ bool run_program(uint64_t index, const Options& options, Tally& tally) {
   if (options.only != UINT64_MAX && !analysis) {
     std::printf("%s%s\n", disassemble(program).c_str(), to_string(analysis.error()).c_str());
   }
+  if (!analysis && style == 0) ++tally.careful_rejections[to_string(analysis.error().requirement)];
   if (!analysis) return true;
   ++tally.accepted[style];
   if (options.only != UINT64_MAX) {
@@ -98,6 +101,10 @@ int fuzz(const Options& options) {
               static_cast<unsigned long long>(tally.ended[0]),
               static_cast<unsigned long long>(tally.ended[1]),
               static_cast<unsigned long long>(tally.ended[2]));
+  for (const auto& [requirement, count] : tally.careful_rejections) {
+    std::printf("careful, rejected for %s: %llu\n", std::string(requirement).c_str(),
+                static_cast<unsigned long long>(count));
+  }
   if (is_single) return 0;
   const double acceptance = static_cast<double>(tally.accepted[0]) / static_cast<double>(tally.made[0]);
   std::printf("acceptance of careful programs: %.2f %%, at least %.0f %% wanted\n", 100 * acceptance,

@@ -65,6 +65,20 @@ next:
   CHECK(bounds.stores == 2);
 }
 
+TEST_CASE("a branch out of a loop has paid for every round before it") {
+  const Bounds bounds = accepted(R"(
+  loop r2, n, 64 {
+    ld8 r3, pool[0]
+    beq r3, any, found
+  }
+  ret 0
+found:
+  ld8 r3, pool[8]
+  ret 0
+)").bounds;
+  CHECK(bounds.loads == 64 + 1);
+}
+
 TEST_CASE("a loop that always leaves in its first round costs one round") {
   CHECK(accepted("loop r2, n, 64 {\nld8 r3, pool[0]\nbreak\n}\nret 0\n").bounds.loads == 1);
   CHECK(accepted("loop r2, n, 64 {\nld8 r3, pool[0]\nret 0\n}\nret 0\n").bounds.loads == 1);

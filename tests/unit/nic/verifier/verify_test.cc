@@ -71,6 +71,22 @@ TEST_CASE("a cursor of an inner loop is bounded by both loops") {
   CHECK(value_at(analysis, 7, 3).umax() <= 4 * 8 * 2);
 }
 
+TEST_CASE("an inner loop keeps what it does not write, however often the outer one comes round") {
+  const Analysis analysis = accepted(R"(
+  li r3, 4
+  loop r2, n, 4 {
+    loop r4, n, 3 {
+      spst1 [r3], n
+      ld8 r5, pool[r3]
+    }
+    add r3, r3, 2
+    remu n, any, 4
+  }
+  ret 0
+)");
+  CHECK(value_at(analysis, 3, 3).umax() == 4 + 3 * 2);
+}
+
 TEST_CASE("what a loop only masks stays masked") {
   const Analysis analysis = accepted(R"(
   li r3, 0
