@@ -2,12 +2,15 @@
 // node in this process.
 #include "pagetable/remote_page_table.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <deque>
 #include <map>
 #include <random>
 #include <thread>
 
+#include "nic/node/server.h"
 #include "nic/transport/connect.h"
 #include "pagetable/builtin.h"
 #include "pagetable/checker.h"
@@ -389,6 +392,60 @@ TEST_CASE("many threads share one page table") {
   }
   for (const bool wrong : is_wrong) CHECK_FALSE(wrong);
   CHECK(remote.check().is_sound());
+}
+
+TEST_CASE("posted writes overlap over shared memory, and a node that goes away fails them all") {
+  nic::NodeConfig config;
+  config.pool.size = {16 * kMiB};
+  auto node = nic::MemoryNode::create(config, builtin_operators());
+  REQUIRE(node);
+  const std::string path = "/tmp/tiara-unit-pagetable-" + std::to_string(getpid());
+  auto server = nic::serve("shm://" + path, **node, nic::ServerConfig{});
+  REQUIRE(server);
+  auto channel = nic::connect("shm://" + path, nic::ConnectOptions{});
+  REQUIRE(channel);
+  auto made = RemotePageTable::create(**channel, {1 << 20}, Completion::kAtNode);
+  REQUIRE(made);
+  RemotePageTable& table = **made;
+  std::deque<std::pair<uint64_t, PageStore::PendingWrite>> pending;
+  const auto collect_first = [&] {
+    CHECK(table.collect(pending.front().second) == StoreStatus::kOk);
+    pending.pop_front();
+  };
+  size_t most_pending = 0;
+  for (uint64_t page = 0; page < 400; page += 4) {
+    std::vector<std::byte> bytes(4 * kPageSize);
+    std::array<const std::byte*, 4> four;
+    for (uint64_t i = 0; i < 4; ++i) {
+      four[i] = bytes.data() + i * kPageSize;
+      fill_page(bytes.data() + i * kPageSize, page + i, 5);
+    }
+    auto posted = table.post_write({{page}, 0xf}, four);
+    while (!posted.is_valid()) {
+      REQUIRE_FALSE(pending.empty());
+      collect_first();
+      posted = table.post_write({{page}, 0xf}, four);
+    }
+    pending.emplace_back(page, posted);
+    most_pending = std::max(most_pending, pending.size());
+  }
+  while (!pending.empty()) collect_first();
+  CHECK(most_pending > 1);
+  std::vector<std::byte> out(64 * kPageSize);
+  for (uint64_t page = 0; page < 400; page += 50) {
+    const uint64_t bitmap = (uint64_t{1} << 50) - 1;
+    REQUIRE(table.read({{page}, bitmap}, out).present == bitmap);
+    for (uint64_t i = 0; i < 50; ++i) CHECK(is_page(out.data() + i * kPageSize, page + i, 5));
+  }
+  CHECK(table.usage()->pages.value == 400);
+
+  server->reset();
+  const std::array<const std::byte*, 1> one{out.data()};
+  const auto late = table.post_write({{0}, 1}, one);
+  REQUIRE(late.is_valid());
+  CHECK(table.collect(late) == StoreStatus::kNodeLost);
+  CHECK(table.read({{0}, 1}, out).status == StoreStatus::kNodeLost);
+  CHECK(table.discard({{0}, {1}}) == StoreStatus::kNodeLost);
 }
 
 }  // namespace
