@@ -2,14 +2,35 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "nic/transport/connect.h"
 #include "runtime/residency/far_space.h"
 
 namespace tiara::apps {
 namespace {
 
+// Waiting for a node before the program starts is waiting at a prompt: a node that is there answers in microseconds.
+constexpr std::chrono::milliseconds kPatience{3'000};
+// A node with less than this cannot hold the tables and the first pages of any program worth starting.
+constexpr Bytes kLeastRoom{1 * kMiB};
+
 std::optional<Obstacle> check_node(const Config& config) {
-  if (config.node == "loop:" || config.node.starts_with("shm://")) return std::nullopt;
-  return Obstacle{kExitUsage, fmt::format("--node {}: no such transport; use loop: or shm://PATH", config.node)};
+  if (config.node == "loop:") return std::nullopt;
+  if (!config.node.starts_with("shm://"))
+    return Obstacle{kExitUsage, fmt::format("--node {}: no such transport; use loop: or shm://PATH", config.node)};
+  nic::ConnectOptions options;
+  options.node_timeout = std::min(config.node_timeout, kPatience);
+  const auto channel = nic::connect(config.node, options);
+  const auto info = channel ? (*channel)->info() : Result<nic::NodeInfo>(std::unexpected(channel.error()));
+  if (!info) {
+    const bool is_forbidden = info.error().code == ErrorCode::kNoPermission;
+    return Obstacle{is_forbidden ? kExitNoPermission : kExitUnavailable, info.error().message};
+  }
+  if (info->pool - info->pool_used < kLeastRoom)
+    return Obstacle{kExitNodeFull, fmt::format("--node {}: {} of {} are taken; start it with more --memory", config.node,
+                                               format_bytes(info->pool_used), format_bytes(info->pool))};
+  return std::nullopt;
 }
 
 // May this user have the delivery mode that was asked for, and has the kernel what eviction needs?

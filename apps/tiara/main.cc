@@ -11,6 +11,7 @@ namespace {
 
 constexpr tiara::apps::Command kCommands[] = {
     {"run", "run a program with far memory", tiara::apps::run_main},
+    {"node", "keep the far memory of programs on this machine", tiara::apps::node_main},
     {"doctor", "what this machine allows, and the cure for what it lacks", tiara::apps::doctor_main},
     {"asm", "assemble a NIC program", tiara::apps::asm_main},
     {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},

@@ -1,0 +1,87 @@
+// `tiara node`: a memory node that serves this machine until it is told to stop.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "apps/common/command.h"
+#include "apps/tiara/commands.h"
+#include "nic/node/memory_node.h"
+#include "nic/node/server.h"
+#include "pagetable/builtin.h"
+#include "runtime/base/config.h"
+
+namespace tiara::apps {
+namespace {
+
+// A smaller pool holds no program worth its start: 1 MiB is 256 frames, some of them tables.
+constexpr Bytes kMinMemory{1 * kMiB};
+
+// Waits for the end with the signals blocked: no handler, no race.
+int wait_for_signal() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
+  int number = 0;
+  while (sigwait(&signals, &number) != 0) {}
+  return number;
+}
+
+// Before any thread is started: threads inherit the mask, so the signals wait for wait_for_signal().
+void block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+}
+
+int serve_until_told(const std::string& url, const nic::NodeConfig& config, const nic::ServerConfig& server_config) {
+  block_signals();
+  const auto node = nic::MemoryNode::create(config, pagetable::builtin_operators());
+  if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
+  const auto server = nic::serve(url, **node, server_config);
+  if (!server) {
+    const bool is_malformed = !url.starts_with("shm://");
+    return complain(is_malformed ? kExitUsage : kExitOsError, "--listen " + url + ": " + server.error().message);
+  }
+  fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}\n",
+             format_bytes((*node)->stats().pool.total.bytes()), url, (*server)->workers(), getpid());
+  std::fflush(stdout);
+  wait_for_signal();
+  const auto stats = (*node)->stats();
+  fmt::print("tiara node: stopped; {} sessions, {} invocations, {} of them refused, {} faulted, {} still in use\n",
+             stats.sessions_opened, stats.counts.invocations, stats.counts.refused, stats.counts.faulted,
+             format_bytes(stats.pool.in_use.bytes()));
+  return kExitOk;
+}
+
+}  // namespace
+
+int node_main(int argc, char** argv) {
+  CLI::App app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
+  std::string url, memory = "0", token;
+  nic::NodeConfig config;
+  nic::ServerConfig server;
+  app.add_option("--listen", url, "where to serve: shm://PATH, a UNIX socket for processes of this machine")->required()
+      ->option_text("URL");
+  app.add_option("--memory", memory, "memory for pages and their tables (default: most of what is available)")
+      ->option_text("SIZE");
+  app.add_option("--workers", server.workers, "threads that run operators (default: one for every four CPUs)")
+      ->option_text("N")->check(CLI::Range(0u, 256u));
+  app.add_option("--token", token, "what a client must bring; empty (default): who reaches the socket is served")
+      ->option_text("SECRET");
+  app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")->option_text("N")
+      ->check(CLI::Range(1u, 5u));
+  if (const auto status = parse(app, argc, argv)) return *status;
+  const auto size = parse_bytes(memory);
+  if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
+  if (size->value != 0 && *size < kMinMemory)
+    return complain(kExitUsage, fmt::format("--memory {}: too small for a page table and its pages; use {} or more", memory,
+                                            format_bytes(kMinMemory)));
+  config.pool.size = *size;
+  config.pool.backing = nic::PoolBacking::kPrivate;
+  config.token = token;
+  return serve_until_told(url, config, server);
+}
+
+}  // namespace tiara::apps
