@@ -8,6 +8,7 @@
 #include "apps/tiara/commands.h"
 #include "nic/node/memory_node.h"
 #include "nic/node/server.h"
+#include "pagetable/baseline.h"
 #include "pagetable/builtin.h"
 #include "runtime/base/config.h"
 
@@ -72,7 +73,12 @@ int node_main(int argc, char** argv) {
       ->option_text("SECRET");
   app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")->option_text("N")
       ->check(CLI::Range(1u, 5u));
+  bool has_baselines = false;
+  app.add_flag("--baselines", has_baselines,
+               "answer raw reads of the whole pool, and C++ walks: for benchmarks only, every client sees every page");
   if (const auto status = parse(app, argc, argv)) return *status;
+  config.allows_one_sided = has_baselines;
+  if (has_baselines) config.natives = pagetable::baseline_operators();
   const auto size = parse_bytes(memory);
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
   if (size->value != 0 && *size < kMinMemory)
