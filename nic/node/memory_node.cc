@@ -109,6 +109,7 @@ MemoryNode::MemoryNode(const NodeConfig& config, Pool pool)
     : pool_(std::move(pool)),
       spaces_(pool_, config.data_limit),
       engine_(config.engine != nullptr ? config.engine : std::make_shared<Interpreter>()),
+      operators_(*engine_),
       token_(config.token),
       allows_one_sided_(config.allows_one_sided) {}
 

@@ -120,8 +120,8 @@ class MemoryNode {
 
   Pool pool_;
   SpaceTable spaces_;
-  OperatorRegistry operators_;
   std::shared_ptr<Engine> engine_;
+  OperatorRegistry operators_;
   const std::string token_;
   const bool allows_one_sided_;
 

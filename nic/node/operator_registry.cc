@@ -11,10 +11,6 @@
 namespace tiara::nic {
 namespace {
 
-using Operator = OperatorRegistry::Operator;
-
-enum class Origin { kNode, kSession };
-
 struct NamedRegion {
   std::string_view name;
   RegionBinding binding;
@@ -27,28 +23,16 @@ constexpr NamedRegion kNamedRegions[] = {
     {"data", RegionBinding::kData, false},
 };
 
-Result<RegionBinding> bind(const RegionDeclaration& region, Origin origin) {
+enum class Grant { kEverything, kUsersRegions };
+
+Result<RegionBinding> bind(const RegionDeclaration& region, Grant grant) {
   const auto* const known = std::ranges::find(kNamedRegions, region.name, &NamedRegion::name);
   if (region.is_remote || known == std::end(kNamedRegions))
     return fail(ErrorCode::kRejected, "the node has no region \"" + region.name + "\" to bind; it offers \"data\"");
-  if (known->is_the_nodes && origin != Origin::kNode)
+  if (known->is_the_nodes && grant != Grant::kEverything)
     return fail(ErrorCode::kRejected,
                 "region \"" + region.name + "\" is for the node's own operators; use \"data\"");
   return known->binding;
-}
-
-Result<Operator> make_operator(Program program, Origin origin) {
-  Operator made;
-  made.region_count = static_cast<uint32_t>(program.regions.size());
-  TIARA_CHECK(made.region_count <= kMaxRegions);
-  for (uint32_t i = 0; i < made.region_count; i++) {
-    TIARA_TRY(made.bindings[i], bind(program.regions[i], origin));
-    made.needs_space |= made.bindings[i] == RegionBinding::kSpace || made.bindings[i] == RegionBinding::kData;
-  }
-  auto verified = verify(std::move(program));
-  if (!verified) return fail(ErrorCode::kRejected, to_string(verified.error()));
-  made.program = std::make_unique<const VerifiedProgram>(std::move(*verified));
-  return made;
 }
 
 }  // namespace
@@ -58,8 +42,25 @@ OperatorRegistry::Operator::Operator(Operator&&) noexcept = default;
 OperatorRegistry::Operator& OperatorRegistry::Operator::operator=(Operator&&) noexcept = default;
 OperatorRegistry::Operator::~Operator() = default;
 
-OperatorRegistry::OperatorRegistry() : slots_(std::make_unique<std::array<Slot, kMaxOperators>>()) {}
+OperatorRegistry::OperatorRegistry(Engine& engine)
+    : engine_(engine), slots_(std::make_unique<std::array<Slot, kMaxOperators>>()) {}
 OperatorRegistry::~OperatorRegistry() = default;
+
+Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program program, Origin origin) const {
+  const Grant grant = origin == Origin::kNode ? Grant::kEverything : Grant::kUsersRegions;
+  Operator made;
+  made.region_count = static_cast<uint32_t>(program.regions.size());
+  TIARA_CHECK(made.region_count <= kMaxRegions);
+  for (uint32_t i = 0; i < made.region_count; i++) {
+    TIARA_TRY(made.bindings[i], bind(program.regions[i], grant));
+    made.needs_space |= made.bindings[i] == RegionBinding::kSpace || made.bindings[i] == RegionBinding::kData;
+  }
+  auto verified = verify(std::move(program));
+  if (!verified) return fail(ErrorCode::kRejected, to_string(verified.error()));
+  made.program = std::make_unique<const VerifiedProgram>(std::move(*verified));
+  (void)engine_.prepare(*made.program);  // an engine that cannot is slower, not wrong
+  return made;
+}
 
 Result<OperatorId> OperatorRegistry::install_builtin(std::string name, Operator&& target) {
   if (name.empty() || name.size() > wire::kMaxName)

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "nic/engine/engine.h"
+#include "nic/isa/program.h"
 #include "nic/node/space_table.h"
 #include "nic/node/use_gate.h"
 #include "nic/wire/types.h"
@@ -53,7 +54,8 @@ class OperatorRegistry {
   // So that one client cannot take every place.
   static constexpr uint32_t kMaxPerSession = 64;
 
-  OperatorRegistry();
+  // Every operator is prepared for `engine`, which is borrowed and outlives the registry.
+  explicit OperatorRegistry(Engine& engine);
   ~OperatorRegistry();
 
   // --- before the node serves anybody ---
@@ -103,6 +105,8 @@ class OperatorRegistry {
   Use enter(TenantId tenant, OperatorId id) noexcept;
 
  private:
+  enum class Origin { kNode, kSession };
+
   // Fields beside the gate change only while it is closed and drained.
   struct Slot {
     UseGate gate;
@@ -118,10 +122,12 @@ class OperatorRegistry {
   static constexpr uint32_t kIndexMask = (1u << kIndexBits) - 1;
   static_assert(kMaxOperators == 1u << kIndexBits);
 
+  Result<Operator> make_operator(Program program, Origin origin) const;
   Result<OperatorId> install_builtin(std::string name, Operator&& target);
   uint32_t find_locked(TenantId tenant, uint64_t content_hash) const;   // 0: none
   Result<uint32_t> free_slot_locked(SessionId session) const;
 
+  Engine& engine_;
   mutable std::mutex mutex_;  // orders registration and release; never taken by invocations
   std::unique_ptr<std::array<Slot, kMaxOperators>> slots_;
   uint32_t builtins_ = 0;     // slots 1 to builtins_; constant once the node serves

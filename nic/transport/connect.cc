@@ -9,7 +9,9 @@ Result<std::unique_ptr<Channel>> connect_loop(std::shared_ptr<MemoryNode> node, 
   return LoopChannel::create(std::move(node), token);
 }
 
-Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options) {
+namespace {
+
+Result<std::unique_ptr<Channel>> connect_plainly(std::string_view url, const ConnectOptions& options) {
   constexpr std::string_view kShm = "shm://";
   if (url == "loop:") {
     TIARA_TRY(auto node, MemoryNode::create(options.embedded, options.builtins));
@@ -17,6 +19,14 @@ Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOpti
   }
   if (url.starts_with(kShm)) return ShmChannel::connect(std::string(url.substr(kShm.size())), options);
   return fail(ErrorCode::kInvalidInput, "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop: or shm://PATH");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options) {
+  TIARA_TRY(auto channel, connect_plainly(url, options));
+  if (!options.faults) return channel;
+  return std::make_unique<FaultInjector>(std::move(channel), *options.faults);
 }
 
 }  // namespace tiara::nic

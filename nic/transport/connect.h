@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "nic/node/memory_node.h"
 #include "nic/transport/channel.h"
+#include "nic/transport/fault_injector.h"
 #include "nic/wire/shm_layout.h"
 #include "runtime/base/error.h"
 
@@ -18,6 +20,8 @@ struct ConnectOptions {
   std::chrono::milliseconds node_timeout = kDefaultNodeTimeout;
   uint32_t slots = wire::kDefaultSlots;  // requests that may be outstanding; the node may grant fewer
   std::string token;                     // what the node asks for; empty: none
+
+  std::optional<FaultPlan> faults;       // makes the link worse (fault_injector.h)
 
   // loop: only. The node that the channel makes and owns, and the operators it brings (the page table's come from
   // pagetable/builtin.h). Borrowed for the call.

@@ -1,6 +1,7 @@
 #include "nic/node/pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 #include <set>
 #include <thread>
@@ -102,7 +103,8 @@ TEST_CASE("threads that take and give frames never hold the same one") {
         const uint64_t frame = pool.take_frame();
         if (frame == 0) continue;
         if (holders[frame].fetch_add(1) != 0) shared++;
-        words(pool, frame)[0] = random();  // old bytes must never be taken for a link
+        // Old bytes must never be taken for a link. (Atomic: a thread whose pop is about to fail may still look.)
+        std::atomic_ref(words(pool, frame)[0]).store(random(), std::memory_order_relaxed);
         held.push_back(frame);
       } else if (!held.empty()) {
         holders[held.back()].fetch_sub(1);
