@@ -11,7 +11,8 @@
 
 namespace tiara::preload {
 
-// The range that needs guarding; empty until far memory starts in signal mode. Written once.
+// The range that needs guarding; empty until far memory starts in signal mode; set again
+// in a forked child, which has one thread.
 struct GuardedRange {
   uintptr_t base = 0;
   size_t size = 0;

@@ -74,21 +74,32 @@ uint64_t start_threshold(const Config& wanted) noexcept {
   return wanted.local.bytes ? std::min(kStartThreshold, wanted.local.bytes->value / 8) : kStartThreshold;
 }
 
+void guard_system_calls(const FarMemory& far) noexcept {
+  const std::span<std::byte> pages = far.reservation();
+  guarded_range = far.kernel_accesses_need_pins()
+                      ? GuardedRange{reinterpret_cast<uintptr_t>(pages.data()), pages.size()}
+                      : GuardedRange{};
+}
+
 // pthread_atfork handlers: libc runs them for its internal forks (daemon, forkpty) too. Registered after jemalloc's,
 // so that ours come first before a fork and last after it: nothing of ours runs under jemalloc's locks.
 void before_fork() noexcept {
+  lock_mappings();
   if (FarMemory* far = FarMemory::instance(); far != nullptr) far->before_fork();
 }
 
 void after_fork_in_parent() noexcept {
   if (FarMemory* far = FarMemory::instance(); far != nullptr) far->after_fork_in_parent();
+  unlock_mappings();
 }
 
 void after_fork_in_child() noexcept {
+  unlock_mappings();
   FarMemory* far = FarMemory::instance();
   if (far == nullptr) return;
   far->after_fork_in_child();
   placement::heap::switch_to_near();
+  guard_system_calls(*far);
   protect_descriptors(far->descriptors());
 }
 
@@ -123,11 +134,8 @@ void start_far_memory() noexcept {
   snprintf(slot->mode, sizeof slot->mode, "%s", is_signal ? "signal" : "message");
   protect_descriptors(far.descriptors());
   enter_thread();
-  if (is_signal) {
-    take_sigbus();
-    const std::span<std::byte> pages = far.reservation();
-    guarded_range = {reinterpret_cast<uintptr_t>(pages.data()), pages.size()};
-  }
+  if (is_signal) take_sigbus();
+  guard_system_calls(far);
   if (!placement::heap::switch_to_far())
     end_process("cannot start far memory", Error{ErrorCode::kResourceExhausted, "jemalloc has no arena left"});
   errno = saved;
