@@ -21,9 +21,10 @@ struct Failure {
   enum class Where : int { kCgroup, kCpus, kExec } where;
 };
 
-// Between fork and exec: async-signal-safe calls only, everything else was made ready by the parent.
-[[noreturn]] void become(const ChildOptions& options, pid_t parent, char* const* arguments, char* const* environment,
-                         int report) {
+// Between fork and exec: async-signal-safe calls only, everything else was made ready by the
+// parent.
+[[noreturn]] void become(const ChildOptions& options, pid_t parent, char* const* arguments,
+                         char* const* environment, int report) {
   const auto give_up = [&](Failure::Where where) {
     const Failure failure{errno, where};
     (void)!write(report, &failure, sizeof failure);
@@ -81,10 +82,13 @@ int ChildExit::shell_status() const {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-bool ChildExit::was_signalled() const { return WIFSIGNALED(wait_status); }
+bool ChildExit::was_signalled() const {
+  return WIFSIGNALED(wait_status);
+}
 
 std::string ChildExit::describe() const {
-  if (was_signalled()) return fmt::format("was killed by SIG{}", sigabbrev_np(WTERMSIG(wait_status)));
+  if (was_signalled())
+    return fmt::format("was killed by SIG{}", sigabbrev_np(WTERMSIG(wait_status)));
   return fmt::format("exited with status {}", WEXITSTATUS(wait_status));
 }
 

@@ -1,5 +1,5 @@
-// Child processes that cannot get lost: they die with us, are killed when their owner goes out of scope, and are
-// waited for with a bound.
+// Child processes that cannot get lost: they die with us, are killed when their owner goes out of
+// scope, and are waited for with a bound.
 #pragma once
 
 #include <sys/types.h>
@@ -16,14 +16,14 @@
 namespace tiara::apps {
 
 struct ChildOptions {
-  std::string path;                       // as execve(2) wants it
-  std::vector<std::string> arguments;     // arguments[0] included
+  std::string path;                                                // as execve(2) wants it
+  std::vector<std::string> arguments;                              // arguments[0] included
   std::vector<std::pair<std::string, std::string>> environment{};  // set on top of ours
-  int standard_output = -1;               // -1: ours
+  int standard_output = -1;                                        // -1: ours
   int standard_error = -1;
-  int death_signal = 0;                   // sent to the child when we die; SIGKILL for servers we start
-  std::vector<int> cpus{};                // where it may run; empty: anywhere
-  std::string cgroup_procs{};               // the child writes itself in here before it execs; empty: nowhere
+  int death_signal = 0;        // sent to the child when we die; SIGKILL for servers we start
+  std::vector<int> cpus{};     // where it may run; empty: anywhere
+  std::string cgroup_procs{};  // the child writes itself in here before it execs; empty: nowhere
 };
 
 // How a child ended, as a shell would say it: its status, or 128 + the signal's number.
@@ -37,9 +37,11 @@ struct ChildExit {
 class Child {
  public:
   Child() = default;
-  // Returns when the child has exec'ed; an exec that failed is our error. Signal mask and dispositions are reset.
+  // Returns when the child has exec'ed; an exec that failed is our error. Signal mask and
+  // dispositions are reset.
   static Result<Child> spawn(const ChildOptions& options);
-  Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
+  Child(Child&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
   Child& operator=(Child&& other) noexcept;
   ~Child() { kill_and_reap(); }
 

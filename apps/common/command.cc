@@ -27,10 +27,12 @@ ExitStatus exit_status_of(const Error& error) {
   return kExitBug;
 }
 
-int complain(const Error& error) { return complain(exit_status_of(error), error.message); }
+int complain(const Error& error) {
+  return complain(exit_status_of(error), error.message);
+}
 
-int dispatch(std::string_view program, std::string_view headline, std::span<const Command> commands, int argc,
-             char** argv) {
+int dispatch(std::string_view program, std::string_view headline, std::span<const Command> commands,
+             int argc, char** argv) {
   const std::string_view wanted = argc > 1 ? argv[1] : "";
   for (const auto& command : commands) {
     if (command.name != wanted) continue;
@@ -41,10 +43,12 @@ int dispatch(std::string_view program, std::string_view headline, std::span<cons
     return command.main(argc - 1, rest.data());
   }
   if (!wanted.empty() && wanted != "--help" && wanted != "-h" && wanted != "help")
-    return complain(kExitUsage, fmt::format("'{}' is not a {} command; '{} --help' lists them", wanted, program, program));
+    return complain(kExitUsage, fmt::format("'{}' is not a {} command; '{} --help' lists them",
+                                            wanted, program, program));
   FILE* const out = wanted.empty() ? stderr : stdout;
   fmt::print(out, "{}\n\nusage: {} COMMAND [options]\n\n", headline, program);
-  for (const auto& command : commands) fmt::print(out, "  {:<11} {}\n", command.name, command.summary);
+  for (const auto& command : commands)
+    fmt::print(out, "  {:<11} {}\n", command.name, command.summary);
   fmt::print(out, "\n'{} COMMAND --help' explains one.\n", program);
   return wanted.empty() ? kExitUsage : kExitOk;
 }
@@ -58,7 +62,8 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     fmt::print("{}", app.help());
     return kExitOk;
   } catch (const CLI::ExtrasError&) {
-    return complain(kExitUsage, fmt::format("unknown argument '{}'; see '{} --help'", app.remaining().front(), argv[0]));
+    return complain(kExitUsage, fmt::format("unknown argument '{}'; see '{} --help'",
+                                            app.remaining().front(), argv[0]));
   } catch (const CLI::ParseError& error) {
     std::string reason = error.what();
     for (char& character : reason)

@@ -18,38 +18,50 @@ struct ConfigOption {
 
 constexpr ConfigOption kOptions[] = {
     {"local", "TIARA_LOCAL", "SIZE|N%",
-     "how much memory may be here: bytes for all anonymous memory of a process, or a share of the most far memory "
+     "how much memory may be here: bytes for all anonymous memory of a process, or a share of the "
+     "most far memory "
      "it has had (default 50%)"},
-    {"node", "TIARA_NODE", "URL", "where far pages go: loop: (a pool in the program itself, default) or shm://PATH"},
-    {"pool", "TIARA_POOL", "SIZE", "size of the embedded pool of loop: (default: most of the available memory)"},
+    {"node", "TIARA_NODE", "URL",
+     "where far pages go: loop: (a pool in the program itself, default) or shm://PATH"},
+    {"pool", "TIARA_POOL", "SIZE",
+     "size of the embedded pool of loop: (default: most of the available memory)"},
     {"fault", "TIARA_FAULT", "MODE", "how faults are delivered: auto (default), signal or message"},
     {"evict-with", "TIARA_EVICT_WITH", "HOW", "how pages leave: auto (default), move or copy"},
-    {"evict-on", "TIARA_EVICT_ON", "WHERE", "who evicts: auto (default), fault (the faulting thread) or thread"},
-    {"evict-cluster", "TIARA_EVICT_CLUSTER", "PAGES", "pages evicted in one step, 1 to 64 (default 16)"},
+    {"evict-on", "TIARA_EVICT_ON", "WHERE",
+     "who evicts: auto (default), fault (the faulting thread) or thread"},
+    {"evict-cluster", "TIARA_EVICT_CLUSTER", "PAGES",
+     "pages evicted in one step, 1 to 64 (default 16)"},
     {"second-chance", "TIARA_SECOND_CHANCE", "on|off", "take pages back from staging (default on)"},
-    {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off", "do not write back what did not change (default on)"},
-    {"zero-detection", "TIARA_ZERO_DETECTION", "on|off", "pages of zeros need no frame (default on)"},
+    {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off",
+     "do not write back what did not change (default on)"},
+    {"zero-detection", "TIARA_ZERO_DETECTION", "on|off",
+     "pages of zeros need no frame (default on)"},
     {"near", "TIARA_NEAR", "RULES", "what is never far, as in 'calloc>=1M' (docs/operating.md)"},
-    {"children", "TIARA_CHILDREN", "far|near", "do child programs get far memory too (default far)"},
+    {"children", "TIARA_CHILDREN", "far|near",
+     "do child programs get far memory too (default far)"},
     {"node-timeout", "TIARA_NODE_TIMEOUT_MS", "TIME",
      "a node that does not answer for this long is lost, as in 500ms or 30s (default 30s)"},
-    {"chaos", "TIARA_CHAOS", "SEED", "for tests: take pages away at random moments; 0 = off (default)"},
+    {"chaos", "TIARA_CHAOS", "SEED",
+     "for tests: take pages away at random moments; 0 = off (default)"},
 };
 
-// Config::from_environment takes a plain function: these are what it sees while one thread parses its command line.
+// Config::from_environment takes a plain function: these are what it sees while one thread parses
+// its command line.
 const char* looked_up_variable = nullptr;
 const char* looked_up_value = nullptr;
 
 Result<Config> parse_one(const ConfigOption& option, const std::string& text) {
   looked_up_variable = option.variable;
   looked_up_value = text.c_str();
-  auto config = Config::from_environment(
-      [](const char* name) { return std::string_view(name) == looked_up_variable ? looked_up_value : nullptr; });
+  auto config = Config::from_environment([](const char* name) {
+    return std::string_view(name) == looked_up_variable ? looked_up_value : nullptr;
+  });
   if (config) return config;
   // "TIARA_FAULT=x is malformed; ..." -> "--fault x is malformed; ..."
   const std::string prefix = fmt::format("{}=", option.variable);
   std::string message = config.error().message;
-  if (message.starts_with(prefix)) message = fmt::format("--{} {}", option.name, message.substr(prefix.size()));
+  if (message.starts_with(prefix))
+    message = fmt::format("--{} {}", option.name, message.substr(prefix.size()));
   return fail(ErrorCode::kInvalidInput, std::move(message));
 }
 
@@ -59,7 +71,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   double number = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(rest, static_cast<size_t>(text.data() + text.size() - rest));
-  if (error == std::errc{} && std::isfinite(number) && number >= 0 && number < 1e9 && (unit == "s" || unit == "ms"))
+  if (error == std::errc{} && std::isfinite(number) && number >= 0 && number < 1e9 &&
+      (unit == "s" || unit == "ms"))
     return std::chrono::milliseconds(std::llround(unit == "s" ? number * 1000 : number));
   return fail(ErrorCode::kInvalidInput, fmt::format("'{}' is not a time; use 500ms or 30s", text));
 }
@@ -68,8 +81,9 @@ void ConfigOptions::add_to(CLI::App& app, Budget budget) {
   for (const auto& option : kOptions) {
     const std::string name = option.name;
     if (name == "local" && budget == Budget::kLeaveOut) continue;
-    app.add_option_function<std::string>("--" + name, [this, name](const std::string& text) { values_[name] = text; },
-                                         option.help)
+    app.add_option_function<std::string>(
+           "--" + name, [this, name](const std::string& text) { values_[name] = text; },
+           option.help)
         ->option_text(option.value);
   }
 }
@@ -82,10 +96,13 @@ Result<Config> ConfigOptions::config() const {
     const auto value = values_.find(option.name);
     if (value == values_.end()) continue;
     std::string text = value->second;
-    if (text.empty()) return fail(ErrorCode::kInvalidInput, fmt::format("--{} is empty; give {}", option.name, option.value));
+    if (text.empty())
+      return fail(ErrorCode::kInvalidInput,
+                  fmt::format("--{} is empty; give {}", option.name, option.value));
     if (std::string_view(option.name) == "node-timeout") {
       auto timeout = parse_duration(text);
-      if (!timeout) return fail(ErrorCode::kInvalidInput, "--node-timeout: " + timeout.error().message);
+      if (!timeout)
+        return fail(ErrorCode::kInvalidInput, "--node-timeout: " + timeout.error().message);
       text = std::to_string(timeout->count());
     }
     TIARA_TRY(const Config one, parse_one(option, text));

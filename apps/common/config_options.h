@@ -1,4 +1,5 @@
-// The options that make a runtime Config: the same names and meanings wherever a subcommand starts programs.
+// The options that make a runtime Config: the same names and meanings wherever a subcommand starts
+// programs.
 #pragma once
 
 #include <map>
@@ -7,7 +8,9 @@
 
 #include "runtime/base/config.h"
 
-namespace CLI { class App; }
+namespace CLI {
+class App;
+}
 
 namespace tiara::apps {
 

@@ -33,7 +33,8 @@ std::optional<T> read_as(const ReadAt& read_at, uint64_t offset) {
   return value;
 }
 
-std::optional<std::string> segment_bytes(const ReadAt& read_at, const Elf64_Phdr& segment, uint64_t at_most) {
+std::optional<std::string> segment_bytes(const ReadAt& read_at, const Elf64_Phdr& segment,
+                                         uint64_t at_most) {
   std::string bytes(std::min(segment.p_filesz, at_most), '\0');
   if (!read_at(segment.p_offset, std::as_writable_bytes(std::span(bytes)))) return std::nullopt;
   return bytes;
@@ -61,12 +62,15 @@ Result<ElfFacts> inspect_elf(const ReadAt& read_at) {
     return fail(ErrorCode::kInvalidInput, "not an ELF file");
   ElfFacts facts;
   facts.is_64_bit = (*identity)[EI_CLASS] == ELFCLASS64;
-  if (!facts.is_64_bit || (*identity)[EI_DATA] != ELFDATA2LSB) return facts;  // cannot be served: nothing else matters
+  if (!facts.is_64_bit || (*identity)[EI_DATA] != ELFDATA2LSB)
+    return facts;  // cannot be served: nothing else matters
   const auto header = read_as<Elf64_Ehdr>(read_at, 0);
   if (!header) return broken("the header is cut short");
   facts.is_native_machine = header->e_machine == kNativeMachine;
-  if (header->e_type != ET_EXEC && header->e_type != ET_DYN) return broken("neither a program nor a shared object");
-  if (header->e_phnum != 0 && header->e_phentsize != sizeof(Elf64_Phdr)) return broken("odd program header size");
+  if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+    return broken("neither a program nor a shared object");
+  if (header->e_phnum != 0 && header->e_phentsize != sizeof(Elf64_Phdr))
+    return broken("odd program header size");
 
   for (uint64_t i = 0; i < header->e_phnum; ++i) {
     uint64_t offset = 0;

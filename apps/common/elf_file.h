@@ -1,6 +1,6 @@
 // What an ELF file says about how it will be started: enough to know whether LD_PRELOAD reaches it.
-// The file is untrusted: it is read piece by piece, every length is bounded, and what is not there is an error.
-// Source: elf(5), System V ABI.
+// The file is untrusted: it is read piece by piece, every length is bounded, and what is not there
+// is an error. Source: elf(5), System V ABI.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,9 @@ namespace tiara::apps {
 struct ElfFacts {
   bool is_64_bit = false;
   bool is_native_machine = false;  // the machine this command was built for
-  bool is_dynamic = false;         // asks for a dynamic linker (PT_INTERP): only then LD_PRELOAD counts
-  std::string interpreter;         // the dynamic linker's path
-  bool is_go = false;              // has a Go build id: a Go runtime makes its system calls itself
+  bool is_dynamic = false;  // asks for a dynamic linker (PT_INTERP): only then LD_PRELOAD counts
+  std::string interpreter;  // the dynamic linker's path
+  bool is_go = false;       // has a Go build id: a Go runtime makes its system calls itself
 };
 
 // Fills `out` with the file's bytes from `offset`; false when they are not all there.

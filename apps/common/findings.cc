@@ -31,7 +31,8 @@ std::string_view word(Verdict verdict) {
 }  // namespace
 
 bool blocks(const Findings& findings) {
-  return std::any_of(findings.begin(), findings.end(), [](const Finding& f) { return f.verdict == Verdict::kBlocks; });
+  return std::any_of(findings.begin(), findings.end(),
+                     [](const Finding& f) { return f.verdict == Verdict::kBlocks; });
 }
 
 std::string to_text(const Findings& findings) {

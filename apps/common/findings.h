@@ -18,8 +18,8 @@ struct Finding {
   std::string section;  // "kernel", "privileges", "limits", "program"
   std::string name;
   Verdict verdict = Verdict::kGood;
-  std::string text;     // what was found, in plain words
-  std::string cure;     // what to do; empty when nothing is to be done
+  std::string text;  // what was found, in plain words
+  std::string cure;  // what to do; empty when nothing is to be done
 };
 
 using Findings = std::vector<Finding>;

@@ -1,5 +1,5 @@
-// Latencies of a load driver, fine enough for ratios: log-linear buckets (as in HdrHistogram), 128 for every
-// power of two, so a quantile is off by less than 0.8 %. One writer; add() merges.
+// Latencies of a load driver, fine enough for ratios: log-linear buckets (as in HdrHistogram), 128
+// for every power of two, so a quantile is off by less than 0.8 %. One writer; add() merges.
 #pragma once
 
 #include <array>
@@ -25,7 +25,9 @@ class LatencyHistogram {
   }
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_; }
-  double mean() const { return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_); }
+  double mean() const {
+    return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_);
+  }
   // Upper edge of the bucket that holds the q-quantile, in nanoseconds; 0 when empty.
   uint64_t quantile(double q) const {
     const auto rank = static_cast<uint64_t>(std::ceil(q * static_cast<double>(count_)));
@@ -39,7 +41,8 @@ class LatencyHistogram {
 
  private:
   static constexpr uint32_t kSubBits = 7;
-  static constexpr uint32_t kMaxExponent = 37;  // 2^37 ns, about 137 s: beyond every time-out of a driver
+  static constexpr uint32_t kMaxExponent =
+      37;  // 2^37 ns, about 137 s: beyond every time-out of a driver
   static constexpr uint32_t kBuckets = (kMaxExponent - kSubBits + 1) << kSubBits;
 
   static uint32_t bucket_of(uint64_t value) {

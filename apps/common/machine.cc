@@ -34,9 +34,9 @@ Bytes kilobytes_field(const std::string& path, std::string_view name) {
 }  // namespace
 
 nlohmann::json describe_machine() {
-  struct utsname names{};
+  struct utsname names {};
   uname(&names);
-  struct sysinfo info{};
+  struct sysinfo info {};
   sysinfo(&info);
 #ifdef NDEBUG
   constexpr const char* kBuild = "release";
@@ -59,20 +59,26 @@ ProcessUse process_use(pid_t pid) {
   use.resident = kilobytes_field(status, "VmRSS");
   use.anonymous_resident = kilobytes_field(status, "RssAnon");
   use.swapped = kilobytes_field(status, "VmSwap");
-  // proc_pid_stat(5): utime and stime are the 12th and 13th field behind the command's closing parenthesis.
+  // proc_pid_stat(5): utime and stime are the 12th and 13th field behind the command's closing
+  // parenthesis.
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string line;
   std::getline(file, line);
   const size_t close = line.rfind(')');
   unsigned long user = 0, system = 0;
   if (close != std::string::npos &&
-      sscanf(line.c_str() + close + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2)
-    use.cpu_time = std::chrono::milliseconds((user + system) * 1000 / static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
+      sscanf(line.c_str() + close + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+             &user, &system) == 2)
+    use.cpu_time = std::chrono::milliseconds((user + system) * 1000 /
+                                             static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
   return use;
 }
 
 Result<std::vector<int>> parse_cpu_list(std::string_view text) {
-  const auto refuse = [&] { return fail(ErrorCode::kInvalidInput, fmt::format("'{}' is not a list of CPUs; use 0,2-3", text)); };
+  const auto refuse = [&] {
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("'{}' is not a list of CPUs; use 0,2-3", text));
+  };
   std::vector<int> cpus;
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -81,8 +87,10 @@ Result<std::vector<int>> parse_cpu_list(std::string_view text) {
     auto parsed = std::from_chars(at, end, first);
     if (parsed.ec != std::errc{}) return refuse();
     int last = first;
-    if (parsed.ptr != end && *parsed.ptr == '-') parsed = std::from_chars(parsed.ptr + 1, end, last);
-    if (parsed.ec != std::errc{} || first < 0 || last < first || last >= CPU_SETSIZE) return refuse();
+    if (parsed.ptr != end && *parsed.ptr == '-')
+      parsed = std::from_chars(parsed.ptr + 1, end, last);
+    if (parsed.ec != std::errc{} || first < 0 || last < first || last >= CPU_SETSIZE)
+      return refuse();
     for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
     if (parsed.ptr == end) return cpus;
     if (*parsed.ptr != ',') return refuse();

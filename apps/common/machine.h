@@ -1,10 +1,10 @@
 // What a figure was measured on: every result file says it.
 #pragma once
 
+#include <sys/types.h>
 #include <chrono>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 #include "runtime/base/error.h"

@@ -18,7 +18,8 @@
 namespace tiara::apps {
 namespace {
 
-// The runtime reserves address space, not memory: below this a program of a few gigabytes has no room.
+// The runtime reserves address space, not memory: below this a program of a few gigabytes has no
+// room.
 constexpr Bytes kComfortableAddressSpace{64 * kGiB};
 // memcached and the like map a few hundred regions; the runtime itself a few dozen.
 constexpr uint64_t kComfortableMappings = 10'000;
@@ -30,12 +31,15 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-uint64_t number_in(const std::string& path) { return strtoull(first_line(path).c_str(), nullptr, 10); }
+uint64_t number_in(const std::string& path) {
+  return strtoull(first_line(path).c_str(), nullptr, 10);
+}
 
 Bytes available_memory() {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);)
-    if (line.starts_with("MemAvailable:")) return Bytes{strtoull(line.c_str() + 13, nullptr, 10) * kKiB};
+    if (line.starts_with("MemAvailable:"))
+      return Bytes{strtoull(line.c_str() + 13, nullptr, 10) * kKiB};
   return {};
 }
 
@@ -59,26 +63,36 @@ void check_overcommit(Findings& findings) {
   const uint64_t mode = number_in("/proc/sys/vm/overcommit_memory");
   if (mode == 2)
     findings.push_back({"limits", "overcommit", Verdict::kMissing,
-                        "vm.overcommit_memory=2: large reservations count against the commit limit and may be refused",
+                        "vm.overcommit_memory=2: large reservations count against the commit limit "
+                        "and may be refused",
                         "sysctl vm.overcommit_memory=0"});
   else
-    findings.push_back({"limits", "overcommit", Verdict::kGood, fmt::format("vm.overcommit_memory={}", mode), ""});
+    findings.push_back(
+        {"limits", "overcommit", Verdict::kGood, fmt::format("vm.overcommit_memory={}", mode), ""});
   const uint64_t mappings = number_in("/proc/sys/vm/max_map_count");
   if (mappings < kComfortableMappings)
-    findings.push_back({"limits", "mappings", Verdict::kMissing, fmt::format("vm.max_map_count={}", mappings),
+    findings.push_back({"limits", "mappings", Verdict::kMissing,
+                        fmt::format("vm.max_map_count={}", mappings),
                         "sysctl vm.max_map_count=65530"});
 }
 
 void check_memory(Findings& findings) {
   const Bytes available = available_memory();
-  findings.push_back({"limits", "memory", available.value < 256 * kMiB ? Verdict::kMissing : Verdict::kGood,
-                      fmt::format("{} available for the embedded pool of --node loop:", format_bytes(available)),
-                      available.value < 256 * kMiB ? "use a memory node on a machine with memory, or free some here" : ""});
+  findings.push_back(
+      {"limits", "memory", available.value < 256 * kMiB ? Verdict::kMissing : Verdict::kGood,
+       fmt::format("{} available for the embedded pool of --node loop:", format_bytes(available)),
+       available.value < 256 * kMiB
+           ? "use a memory node on a machine with memory, or free some here"
+           : ""});
   rlimit limit{};
   getrlimit(RLIMIT_MEMLOCK, &limit);
-  const std::string locked = limit.rlim_cur == RLIM_INFINITY ? "any amount" : format_bytes(Bytes{limit.rlim_cur});
-  findings.push_back({"limits", "locked memory", Verdict::kGood,
-                      fmt::format("a program may mlock {}; what it locks stays local and counts against --local", locked), ""});
+  const std::string locked =
+      limit.rlim_cur == RLIM_INFINITY ? "any amount" : format_bytes(Bytes{limit.rlim_cur});
+  findings.push_back(
+      {"limits", "locked memory", Verdict::kGood,
+       fmt::format("a program may mlock {}; what it locks stays local and counts against --local",
+                   locked),
+       ""});
 }
 
 // The limit of this process's own memory cgroup, v1 or v2; nothing when there is none.
@@ -91,7 +105,8 @@ std::optional<Bytes> cgroup_limit() {
     std::getline(fields, controllers, ':');
     std::getline(fields, path);
     std::string text;
-    if (controllers == "memory") text = first_line("/sys/fs/cgroup/memory" + path + "/memory.limit_in_bytes");
+    if (controllers == "memory")
+      text = first_line("/sys/fs/cgroup/memory" + path + "/memory.limit_in_bytes");
     if (controllers.empty()) text = first_line("/sys/fs/cgroup" + path + "/memory.max");
     const uint64_t value = strtoull(text.c_str(), nullptr, 10);
     if (value != 0 && value < (uint64_t{1} << 60)) return Bytes{value};
@@ -101,67 +116,86 @@ std::optional<Bytes> cgroup_limit() {
 
 void check_cgroup(Findings& findings) {
   if (const auto limit = cgroup_limit())
-    findings.push_back({"limits", "memory cgroup", Verdict::kNote,
-                        fmt::format("limited to {}; the embedded pool of --node loop: counts against it too", format_bytes(*limit)),
-                        "use a memory node outside the cgroup, or raise its limit"});
+    findings.push_back(
+        {"limits", "memory cgroup", Verdict::kNote,
+         fmt::format("limited to {}; the embedded pool of --node loop: counts against it too",
+                     format_bytes(*limit)),
+         "use a memory node outside the cgroup, or raise its limit"});
   else
     findings.push_back({"limits", "memory cgroup", Verdict::kGood, "no limit", ""});
 }
 
 void check_kernel_paging(Findings& findings) {
   const std::string pages = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
-  findings.push_back({"limits", "transparent huge pages",  Verdict::kGood,
-                      fmt::format("{}; far memory uses base pages whatever this says", pages.empty() ? "not in this kernel" : pages), ""});
-  struct sysinfo info{};
+  findings.push_back({"limits", "transparent huge pages", Verdict::kGood,
+                      fmt::format("{}; far memory uses base pages whatever this says",
+                                  pages.empty() ? "not in this kernel" : pages),
+                      ""});
+  struct sysinfo info {};
   sysinfo(&info);
   if (info.totalswap > 0)
     findings.push_back({"limits", "kernel swap", Verdict::kNote,
-                        fmt::format("{} on: the kernel may swap what Tiara keeps local, and --local then means less than it says",
+                        fmt::format("{} on: the kernel may swap what Tiara keeps local, and "
+                                    "--local then means less than it says",
                                     format_bytes(Bytes{uint64_t{info.totalswap} * info.mem_unit})),
                         "swapoff -a for clear figures"});
   else
     findings.push_back({"limits", "kernel swap", Verdict::kGood, "off", ""});
   if (number_in("/sys/kernel/mm/ksm/run") == 1)
-    findings.push_back({"limits", "same-page merging", Verdict::kNote, "KSM is on and spoils the accounting of merged pages",
+    findings.push_back({"limits", "same-page merging", Verdict::kNote,
+                        "KSM is on and spoils the accounting of merged pages",
                         "echo 0 > /sys/kernel/mm/ksm/run"});
 }
 
 std::string chosen_mode(const fault::Features& features) {
-  if (features.has_signal_delivery) return "signal: each thread serves its own faults, which is three to nine times faster";
+  if (features.has_signal_delivery)
+    return "signal: each thread serves its own faults, which is three to nine times faster";
   return "message: this kernel has no signal delivery";
 }
 
 }  // namespace
 
 void check_kernel(Findings& findings) {
-  struct utsname names{};
+  struct utsname names {};
   uname(&names);
-  findings.push_back({"kernel", "Linux", Verdict::kGood, fmt::format("{} {}", names.release, names.machine), ""});
+  findings.push_back(
+      {"kernel", "Linux", Verdict::kGood, fmt::format("{} {}", names.release, names.machine), ""});
   const auto features = fault::probe_features();
   if (!features) {
     findings.push_back({"kernel", "userfaultfd", Verdict::kBlocks, features.error().message,
-                        "run as root, or use Linux 5.11 or later built with CONFIG_USERFAULTFD, without a seccomp filter on it"});
+                        "run as root, or use Linux 5.11 or later built with CONFIG_USERFAULTFD, "
+                        "without a seccomp filter on it"});
     return;
   }
   for (const auto& feature : features->list) {
-    const Verdict verdict = feature.is_available ? Verdict::kGood : feature.is_required ? Verdict::kBlocks : Verdict::kMissing;
+    const Verdict verdict = feature.is_available  ? Verdict::kGood
+                            : feature.is_required ? Verdict::kBlocks
+                                                  : Verdict::kMissing;
     findings.push_back({"kernel", feature.name, verdict,
-                        fmt::format("{} ({})", feature.is_available ? "available" : "not available", feature.gives), feature.cure});
+                        fmt::format("{} ({})", feature.is_available ? "available" : "not available",
+                                    feature.gives),
+                        feature.cure});
   }
   if (!features->has_signal_delivery && !features->has_message_delivery) {
     findings.push_back({"kernel", "--fault auto", Verdict::kBlocks, "no delivery mode can be had",
                         "run as root, or set vm.unprivileged_userfaultfd=1"});
     return;
   }
-  findings.push_back({"kernel", "--fault auto", Verdict::kGood, "picks " + chosen_mode(*features), ""});
-  findings.push_back({"kernel", "--evict-with auto", Verdict::kGood,
-                      features->has_move ? "picks move: a page leaves without being copied, and pinned pages are safe"
-                                         : "picks copy: pages are protected, copied and dropped", ""});
-  findings.push_back({"kernel", "user", Verdict::kGood,
-                      fmt::format("{}; vm.unprivileged_userfaultfd={}; /dev/userfaultfd {}",
-                                  geteuid() == 0 ? "root" : fmt::format("user {}", geteuid()),
-                                  first_line("/proc/sys/vm/unprivileged_userfaultfd"),
-                                  access("/dev/userfaultfd", R_OK | W_OK) == 0 ? "accessible" : "not accessible"), ""});
+  findings.push_back(
+      {"kernel", "--fault auto", Verdict::kGood, "picks " + chosen_mode(*features), ""});
+  findings.push_back(
+      {"kernel", "--evict-with auto", Verdict::kGood,
+       features->has_move
+           ? "picks move: a page leaves without being copied, and pinned pages are safe"
+           : "picks copy: pages are protected, copied and dropped",
+       ""});
+  findings.push_back(
+      {"kernel", "user", Verdict::kGood,
+       fmt::format("{}; vm.unprivileged_userfaultfd={}; /dev/userfaultfd {}",
+                   geteuid() == 0 ? "root" : fmt::format("user {}", geteuid()),
+                   first_line("/proc/sys/vm/unprivileged_userfaultfd"),
+                   access("/dev/userfaultfd", R_OK | W_OK) == 0 ? "accessible" : "not accessible"),
+       ""});
 }
 
 void check_limits(Findings& findings) {
@@ -176,12 +210,15 @@ void check_installation(Findings& findings) {
   if (const auto library = find_runtime_library())
     findings.push_back({"installation", "libtiara.so", Verdict::kGood, *library, ""});
   else
-    findings.push_back({"installation", "libtiara.so", Verdict::kBlocks, library.error().message, ""});
+    findings.push_back(
+        {"installation", "libtiara.so", Verdict::kBlocks, library.error().message, ""});
   if (const std::string reason = why_no_zram(); reason.empty())
-    findings.push_back({"installation", "zram baseline", Verdict::kGood, "'tiara bench' can compare with kernel swap to zram", ""});
+    findings.push_back({"installation", "zram baseline", Verdict::kGood,
+                        "'tiara bench' can compare with kernel swap to zram", ""});
   else
     findings.push_back({"installation", "zram baseline", Verdict::kMissing,
-                        "'tiara bench' cannot compare with kernel swap: " + reason, "run the benchmark as root; modprobe zram"});
+                        "'tiara bench' cannot compare with kernel swap: " + reason,
+                        "run the benchmark as root; modprobe zram"});
 }
 
 void check_program(const std::string& name, Findings& findings) {
@@ -193,19 +230,24 @@ void check_program(const std::string& name, Findings& findings) {
   for (const auto& step : program->steps)
     findings.push_back({"program", step.path, Verdict::kGood,
                         step.is_script ? "a script; its interpreter is " + step.script_interpreter
-                        : step.elf.is_dynamic ? "a dynamically linked program (" + step.elf.interpreter + ")"
-                                              : "a program without a dynamic linker", ""});
+                        : step.elf.is_dynamic
+                            ? "a dynamically linked program (" + step.elf.interpreter + ")"
+                            : "a program without a dynamic linker",
+                        ""});
   if (const auto obstacle = obstacle_to_far_memory(*program)) {
     const size_t cure = obstacle->line.rfind("; ");
-    findings.push_back({"program", "far memory", Verdict::kBlocks, obstacle->line.substr(0, cure), obstacle->line.substr(cure + 2)});
+    findings.push_back({"program", "far memory", Verdict::kBlocks, obstacle->line.substr(0, cure),
+                        obstacle->line.substr(cure + 2)});
     return;
   }
   if (program->steps.back().elf.is_go)
     findings.push_back({"program", "Go runtime", Verdict::kMissing,
-                        "a Go program maps its heap with system calls of its own, which cannot be interposed: it runs, but near",
+                        "a Go program maps its heap with system calls of its own, which cannot be "
+                        "interposed: it runs, but near",
                         "only what its C libraries allocate can be far"});
   else
-    findings.push_back({"program", "far memory", Verdict::kGood, "libtiara.so will be loaded into it", ""});
+    findings.push_back(
+        {"program", "far memory", Verdict::kGood, "libtiara.so will be loaded into it", ""});
 }
 
 }  // namespace tiara::apps

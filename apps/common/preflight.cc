@@ -10,26 +10,32 @@
 namespace tiara::apps {
 namespace {
 
-// Waiting for a node before the program starts is waiting at a prompt: a node that is there answers in microseconds.
+// Waiting for a node before the program starts is waiting at a prompt: a node that is there answers
+// in microseconds.
 constexpr std::chrono::milliseconds kPatience{3'000};
-// A node with less than this cannot hold the tables and the first pages of any program worth starting.
+// A node with less than this cannot hold the tables and the first pages of any program worth
+// starting.
 constexpr Bytes kLeastRoom{1 * kMiB};
 
 std::optional<Obstacle> check_node(const Config& config) {
   if (config.node == "loop:") return std::nullopt;
   if (!config.node.starts_with("shm://"))
-    return Obstacle{kExitUsage, fmt::format("--node {}: no such transport; use loop: or shm://PATH", config.node)};
+    return Obstacle{kExitUsage, fmt::format("--node {}: no such transport; use loop: or shm://PATH",
+                                            config.node)};
   nic::ConnectOptions options;
   options.node_timeout = std::min(config.node_timeout, kPatience);
   const auto channel = nic::connect(config.node, options);
-  const auto info = channel ? (*channel)->info() : Result<nic::NodeInfo>(std::unexpected(channel.error()));
+  const auto info =
+      channel ? (*channel)->info() : Result<nic::NodeInfo>(std::unexpected(channel.error()));
   if (!info) {
     const bool is_forbidden = info.error().code == ErrorCode::kNoPermission;
     return Obstacle{is_forbidden ? kExitNoPermission : kExitUnavailable, info.error().message};
   }
   if (info->pool - info->pool_used < kLeastRoom)
-    return Obstacle{kExitNodeFull, fmt::format("--node {}: {} of {} are taken; start it with more --memory", config.node,
-                                               format_bytes(info->pool_used), format_bytes(info->pool))};
+    return Obstacle{
+        kExitNodeFull,
+        fmt::format("--node {}: {} of {} are taken; start it with more --memory", config.node,
+                    format_bytes(info->pool_used), format_bytes(info->pool))};
   return std::nullopt;
 }
 
@@ -37,7 +43,8 @@ std::optional<Obstacle> check_node(const Config& config) {
 std::optional<Obstacle> check_kernel(const Config& config) {
   const auto choice = residency::choose_for_kernel(config);
   if (choice) return std::nullopt;
-  const ExitStatus status = choice.error().code == ErrorCode::kNoPermission ? kExitNoPermission : kExitOsError;
+  const ExitStatus status =
+      choice.error().code == ErrorCode::kNoPermission ? kExitNoPermission : kExitOsError;
   return Obstacle{status, choice.error().message + " ('tiara doctor' tells more)"};
 }
 

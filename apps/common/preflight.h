@@ -1,5 +1,6 @@
-// What can be known before a program starts: is the memory node there, and may this user have userfaultfd?
-// Found out here it is one line; found out later it is a program that dies in the middle of its work.
+// What can be known before a program starts: is the memory node there, and may this user have
+// userfaultfd? Found out here it is one line; found out later it is a program that dies in the
+// middle of its work.
 #pragma once
 
 #include <optional>

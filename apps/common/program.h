@@ -1,5 +1,6 @@
-// The program a user wants to run: where it is, what it is, and whether far memory can get into it. Looked at before anything is
-// started, because a program that ignores LD_PRELOAD would just run without far memory and nobody would notice.
+// The program a user wants to run: where it is, what it is, and whether far memory can get into it.
+// Looked at before anything is started, because a program that ignores LD_PRELOAD would just run
+// without far memory and nobody would notice.
 #pragma once
 
 #include <optional>
@@ -18,7 +19,8 @@ struct ProgramStep {
   bool is_script = false;
   std::string script_interpreter;  // of a script: the path behind "#!"
   ElfFacts elf;                    // of a program
-  bool gains_privilege = false;    // setuid, setgid or file capabilities that are news to this user: LD_PRELOAD is ignored
+  bool gains_privilege = false;  // setuid, setgid or file capabilities that are news to this user:
+                                 // LD_PRELOAD is ignored
 };
 
 struct Program {

@@ -25,13 +25,15 @@ Result<std::string> read_file(const std::string& path, Bytes limit) {
   if (file.bad()) return std::unexpected(system_error("read", path));
   bytes.resize(static_cast<size_t>(file.gcount()));
   if (bytes.size() > limit.value)
-    return fail(ErrorCode::kInvalidInput, fmt::format("{}: longer than {}", path, format_bytes(limit)));
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("{}: longer than {}", path, format_bytes(limit)));
   return bytes;
 }
 
 Result<void> write_file(const std::string& path, std::span<const std::byte> bytes) {
   std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
   file.close();
   if (!file) return std::unexpected(system_error("write", path));
   return {};
@@ -42,12 +44,14 @@ Result<nic::Program> load_program(const std::string& path) {
   if (bytes.starts_with(kContainerOpening)) {
     auto program = nic::deserialize(std::as_bytes(std::span(bytes)));
     if (!program)
-      return fail(ErrorCode::kInvalidInput,
-                  fmt::format("{}: corrupt program: {}; assemble it again", path, program.error().message));
+      return fail(
+          ErrorCode::kInvalidInput,
+          fmt::format("{}: corrupt program: {}; assemble it again", path, program.error().message));
     return program;
   }
   if (bytes.find('\0') != std::string::npos)
-    return fail(ErrorCode::kInvalidInput, fmt::format("{}: neither a program nor assembly text; name a .tiara file", path));
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("{}: neither a program nor assembly text; name a .tiara file", path));
   return nic::assemble(bytes, path);
 }
 

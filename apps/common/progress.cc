@@ -23,8 +23,8 @@ void Progress::update(double share) {
   if (!is_terminal_) return;
   constexpr size_t kWidth = 30;
   const auto filled = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * kWidth);
-  fmt::print(stderr, "\r\033[K[{}{}] {:3.0f} %  {}", std::string(filled, '#'), std::string(kWidth - filled, '.'),
-             100 * share, phase_);
+  fmt::print(stderr, "\r\033[K[{}{}] {:3.0f} %  {}", std::string(filled, '#'),
+             std::string(kWidth - filled, '.'), 100 * share, phase_);
   std::fflush(stderr);
   is_shown_ = true;
 }

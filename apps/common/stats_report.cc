@@ -53,46 +53,55 @@ std::string duration(uint64_t nanoseconds) {
   return fmt::format("{:.1f} s", us / 1e6);
 }
 
-std::string pages(uint64_t count) { return format_bytes(PageCount{count}.bytes()); }
+std::string pages(uint64_t count) {
+  return format_bytes(PageCount{count}.bytes());
+}
 
 std::string latency_line(const char* name, const Histogram& histogram) {
   if (histogram.count() == 0) return {};
-  return fmt::format("  {:<8} p50 {}, p99 {}, p99.9 {} ({} of them)\n", name, duration(histogram.quantile(0.5)),
-                     duration(histogram.quantile(0.99)), duration(histogram.quantile(0.999)),
-                     grouped(histogram.count()));
+  return fmt::format("  {:<8} p50 {}, p99 {}, p99.9 {} ({} of them)\n", name,
+                     duration(histogram.quantile(0.5)), duration(histogram.quantile(0.99)),
+                     duration(histogram.quantile(0.999)), grouped(histogram.count()));
 }
 
 uint64_t all_faults(const Counters& c) {
-  return get(c, &Counters::faults_untouched) + get(c, &Counters::faults_remote) + get(c, &Counters::faults_staged) +
-         get(c, &Counters::faults_waited) + get(c, &Counters::faults_write_protect) + get(c, &Counters::faults_spurious);
+  return get(c, &Counters::faults_untouched) + get(c, &Counters::faults_remote) +
+         get(c, &Counters::faults_staged) + get(c, &Counters::faults_waited) +
+         get(c, &Counters::faults_write_protect) + get(c, &Counters::faults_spurious);
 }
 
 // The lines that one process and the total share.
 std::string figures(const Counters& c, const Histogram& fault, const Histogram& miss) {
   const auto n = [&](std::atomic<uint64_t> Counters::*member) { return grouped(get(c, member)); };
   std::string out;
-  out += fmt::format("  faults   {}: first touch {}, remote {}, staged {}, waited {}, write-protect {}, spurious {}\n",
-                     grouped(all_faults(c)), n(&Counters::faults_untouched), n(&Counters::faults_remote),
-                     n(&Counters::faults_staged), n(&Counters::faults_waited), n(&Counters::faults_write_protect),
-                     n(&Counters::faults_spurious));
+  out += fmt::format(
+      "  faults   {}: first touch {}, remote {}, staged {}, waited {}, write-protect {}, spurious "
+      "{}\n",
+      grouped(all_faults(c)), n(&Counters::faults_untouched), n(&Counters::faults_remote),
+      n(&Counters::faults_staged), n(&Counters::faults_waited), n(&Counters::faults_write_protect),
+      n(&Counters::faults_spurious));
   out += fmt::format("  fetched  {} pages, {}, in {} calls\n", n(&Counters::fetched_pages),
-                     format_bytes(Bytes{get(c, &Counters::fetched_bytes)}), n(&Counters::fetch_invocations));
-  out += fmt::format("  evicted  {} pages: written back {} ({}), clean {}, zero {}, taken back from staging {}\n",
-                     n(&Counters::pages_staged), n(&Counters::pages_written),
-                     format_bytes(Bytes{get(c, &Counters::written_bytes)}), n(&Counters::clean_drops),
-                     n(&Counters::zero_pages), n(&Counters::staging_hits));
+                     format_bytes(Bytes{get(c, &Counters::fetched_bytes)}),
+                     n(&Counters::fetch_invocations));
+  out += fmt::format(
+      "  evicted  {} pages: written back {} ({}), clean {}, zero {}, taken back from staging {}\n",
+      n(&Counters::pages_staged), n(&Counters::pages_written),
+      format_bytes(Bytes{get(c, &Counters::written_bytes)}), n(&Counters::clean_drops),
+      n(&Counters::zero_pages), n(&Counters::staging_hits));
   out += latency_line("fault", fault);
   out += latency_line("miss", miss);
-  out += fmt::format("  memory   far {} at the peak, {} of it here at most (budget {}); near {}; metadata {}\n",
-                     pages(get(c, &Counters::far_pages_peak)), pages(get(c, &Counters::resident_pages_peak)),
-                     pages(get(c, &Counters::budget_pages)), format_bytes(Bytes{get(c, &Counters::near_bytes)}),
-                     format_bytes(Bytes{get(c, &Counters::metadata_bytes)}));
+  out += fmt::format(
+      "  memory   far {} at the peak, {} of it here at most (budget {}); near {}; metadata {}\n",
+      pages(get(c, &Counters::far_pages_peak)), pages(get(c, &Counters::resident_pages_peak)),
+      pages(get(c, &Counters::budget_pages)), format_bytes(Bytes{get(c, &Counters::near_bytes)}),
+      format_bytes(Bytes{get(c, &Counters::metadata_bytes)}));
   return out;
 }
 
 nlohmann::json to_json(const ProcessStats& process) {
   nlohmann::json counters;
-  for (const auto& statistic : all_statistics()) counters[statistic.name] = get(process.counters, statistic.value);
+  for (const auto& statistic : all_statistics())
+    counters[statistic.name] = get(process.counters, statistic.value);
   return {{"pid", process.pid.load(std::memory_order_relaxed)},
           {"state", to_string(state_of(process))},
           {"command", text_of(process.command)},
@@ -116,7 +125,7 @@ const std::vector<Statistic>& all_statistics() {
       TIARA_COUNTERS(TIARA_ROW)
 #undef TIARA_ROW
 #define TIARA_ROW(name, unit, meaning) {#name, unit, meaning, &Counters::name, true},
-      TIARA_GAUGES(TIARA_ROW)
+          TIARA_GAUGES(TIARA_ROW)
 #undef TIARA_ROW
   };
   return statistics;
@@ -131,15 +140,19 @@ Result<StatsFile> StatsFile::create() {
   return file;
 }
 
-std::string StatsFile::path() const { return fmt::format("/proc/{}/fd/{}", getpid(), file_.get()); }
+std::string StatsFile::path() const {
+  return fmt::format("/proc/{}/fd/{}", getpid(), file_.get());
+}
 
 size_t StatsFile::shown_processes() const {
-  return std::min<size_t>(page().processes_started.load(std::memory_order_acquire), stats::kMaxProcesses);
+  return std::min<size_t>(page().processes_started.load(std::memory_order_acquire),
+                          stats::kMaxProcesses);
 }
 
 uint64_t total_of(const StatsFile& file, const Statistic& statistic) {
   uint64_t total = 0;
-  for (size_t i = 0; i < file.shown_processes(); ++i) total += get(file.page().processes[i].counters, statistic.value);
+  for (size_t i = 0; i < file.shown_processes(); ++i)
+    total += get(file.page().processes[i].counters, statistic.value);
   return total;
 }
 
@@ -164,7 +177,8 @@ nlohmann::json to_json(const Histogram& histogram) {
 
 nlohmann::json to_json(const StatsFile& file) {
   nlohmann::json processes = nlohmann::json::array();
-  for (size_t i = 0; i < file.shown_processes(); ++i) processes.push_back(to_json(file.page().processes[i]));
+  for (size_t i = 0; i < file.shown_processes(); ++i)
+    processes.push_back(to_json(file.page().processes[i]));
   nlohmann::json totals, units;
   for (const auto& statistic : all_statistics()) {
     totals[statistic.name] = total_of(file, statistic);
@@ -183,20 +197,24 @@ nlohmann::json to_json(const StatsFile& file) {
 std::string summary(const StatsFile& file, double wall_seconds) {
   const size_t shown = file.shown_processes();
   if (shown == 0)
-    return fmt::format("tiara: {:.1f} s; the program stayed small: far memory was never started\n", wall_seconds);
+    return fmt::format("tiara: {:.1f} s; the program stayed small: far memory was never started\n",
+                       wall_seconds);
   std::string out;
   for (size_t i = 0; i < std::min(shown, kMaxProcessesInSummary); ++i) {
     const ProcessStats& process = file.page().processes[i];
     out += fmt::format("tiara: {} (pid {}), {} mode, node {}, {:.1f} s\n", text_of(process.command),
-                       process.pid.load(std::memory_order_relaxed), text_of(process.mode), text_of(process.node),
-                       wall_seconds);
+                       process.pid.load(std::memory_order_relaxed), text_of(process.mode),
+                       text_of(process.node), wall_seconds);
     out += figures(process.counters, process.fault_latency, process.miss_latency);
-    if (const auto note = text_of(process.note); !note.empty()) out += fmt::format("  note     {}\n", note);
-    if (const auto fatal = text_of(process.fatal); !fatal.empty()) out += fmt::format("  stopped  {}\n", fatal);
+    if (const auto note = text_of(process.note); !note.empty())
+      out += fmt::format("  note     {}\n", note);
+    if (const auto fatal = text_of(process.fatal); !fatal.empty())
+      out += fmt::format("  stopped  {}\n", fatal);
   }
   if (shown == 1) return out;
   Counters total;
-  for (const auto& statistic : all_statistics()) (total.*statistic.value).store(total_of(file, statistic));
+  for (const auto& statistic : all_statistics())
+    (total.*statistic.value).store(total_of(file, statistic));
   const auto latencies = std::make_unique<Latencies>();
   add_latencies(file, *latencies);
   const uint64_t started = file.page().processes_started.load(std::memory_order_relaxed);

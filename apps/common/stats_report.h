@@ -1,5 +1,5 @@
-// The statistics page of a run: made by `tiara run`, filled by the runtime in each process, read here.
-// One list (runtime/base/stats.h) feeds the summary, the JSON and the documentation.
+// The statistics page of a run: made by `tiara run`, filled by the runtime in each process, read
+// here. One list (runtime/base/stats.h) feeds the summary, the JSON and the documentation.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -26,9 +26,12 @@ const std::vector<Statistic>& all_statistics();
 class StatsFile {
  public:
   static Result<StatsFile> create();
-  // Opened by the runtime (TIARA_STATS); works for processes of the same user while this process lives.
+  // Opened by the runtime (TIARA_STATS); works for processes of the same user while this process
+  // lives.
   std::string path() const;
-  const stats::StatsPage& page() const { return *reinterpret_cast<const stats::StatsPage*>(mapping_.data()); }
+  const stats::StatsPage& page() const {
+    return *reinterpret_cast<const stats::StatsPage*>(mapping_.data());
+  }
   stats::StatsPage& page() { return *reinterpret_cast<stats::StatsPage*>(mapping_.data()); }
   size_t shown_processes() const;
 

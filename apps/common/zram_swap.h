@@ -1,7 +1,9 @@
-// The baseline that every Linux user has: kernel swap to zram under a memory cgroup. Set up whole, torn down whole:
-// swapoff, the zram device reset and removed, the cgroup removed, also when the benchmark is interrupted.
+// The baseline that every Linux user has: kernel swap to zram under a memory cgroup. Set up whole,
+// torn down whole: swapoff, the zram device reset and removed, the cgroup removed, also when the
+// benchmark is interrupted.
 //
-// Needs root. What an earlier run left behind because it was killed with SIGKILL is cleaned up by the next one.
+// Needs root. What an earlier run left behind because it was killed with SIGKILL is cleaned up by
+// the next one.
 #pragma once
 
 #include <memory>
@@ -14,8 +16,8 @@ namespace tiara::apps {
 
 class MemoryCgroup {
  public:
-  // A cgroup (v1 or v2, whichever has the memory controller) named after this process; `label` is "zramN" when
-  // the limit goes with a ZramSwap, so that a later run can clean up both.
+  // A cgroup (v1 or v2, whichever has the memory controller) named after this process; `label` is
+  // "zramN" when the limit goes with a ZramSwap, so that a later run can clean up both.
   static Result<std::unique_ptr<MemoryCgroup>> create(Bytes limit, const std::string& label);
   ~MemoryCgroup();
   MemoryCgroup(const MemoryCgroup&) = delete;

@@ -29,17 +29,19 @@ struct BenchOptions {
 };
 
 void catch_interrupts() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int number) { interrupted_by = number; };
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
 }
 
-// Local first: its resident memory is what the shares are shares of. Then the contestants of each share, side by side.
+// Local first: its resident memory is what the shares are shares of. Then the contestants of each
+// share, side by side.
 std::vector<Contestant> line_up(const BenchOptions& options) {
   std::vector<Contestant> contestants{{Kind::kLocal, 1, {}}};
   for (const auto& local : options.locals)
     for (const Kind kind : options.kinds)
-      if (kind != Kind::kLocal) contestants.push_back({kind, local.fraction.value_or(0), local.bytes});
+      if (kind != Kind::kLocal)
+        contestants.push_back({kind, local.fraction.value_or(0), local.bytes});
   return contestants;
 }
 
@@ -49,7 +51,8 @@ Bytes limit_of(const Contestant& contestant, const Outcome& local) {
   return Bytes{round_up(static_cast<uint64_t>(all * contestant.share), kPageSize)};
 }
 
-// Of several rounds the one with the median throughput is reported; wrong values and misses of all of them count.
+// Of several rounds the one with the median throughput is reported; wrong values and misses of all
+// of them count.
 Outcome median_of(std::vector<Outcome> rounds) {
   std::vector<double> throughputs;
   LoadCounts all;
@@ -77,11 +80,13 @@ Report run_all(const BenchOptions& options) {
   for (uint32_t round = 0; round < options.rounds; ++round) {
     for (size_t i = 0; i < contestants.size() && interrupted_by == 0; ++i) {
       const Bytes limit = i == 0 ? Bytes{} : limit_of(contestants[i], rounds[0][0]);
-      const std::string label = fmt::format("{}/{} {}", round * contestants.size() + i + 1,
-                                            options.rounds * contestants.size(), contestants[i].name());
-      const TrialHooks hooks{.begin = [&](const std::string& phase) { progress.begin(label + ": " + phase); },
-                             .progress = [&](double share) { progress.update(share); },
-                             .is_interrupted = [] { return interrupted_by != 0; }};
+      const std::string label =
+          fmt::format("{}/{} {}", round * contestants.size() + i + 1,
+                      options.rounds * contestants.size(), contestants[i].name());
+      const TrialHooks hooks{
+          .begin = [&](const std::string& phase) { progress.begin(label + ": " + phase); },
+          .progress = [&](double share) { progress.update(share); },
+          .is_interrupted = [] { return interrupted_by != 0; }};
       rounds[i].push_back(run_trial(contestants[i], options.trial, limit, hooks));
       if (i == 0 && !rounds[0].back().unavailable.empty()) break;  // nothing to compare with
     }
@@ -98,7 +103,8 @@ nlohmann::json config_json(const BenchOptions& options) {
       {"keys", workload.keys},
       {"value_size_bytes", workload.value_size},
       {"values", "incompressible, derived from key and version"},
-      {"distribution", workload.distribution == Distribution::kZipf ? "zipf 0.99, scrambled" : "uniform"},
+      {"distribution",
+       workload.distribution == Distribution::kZipf ? "zipf 0.99, scrambled" : "uniform"},
       {"protocol", workload.protocol == Protocol::kMeta ? "meta" : "text"},
       {"set_ratio", workload.set_ratio},
       {"connections", workload.connections},
@@ -108,10 +114,13 @@ nlohmann::json config_json(const BenchOptions& options) {
       {"seconds", static_cast<double>(options.trial.duration.count()) / 1000},
       {"warm_up_seconds", static_cast<double>(options.trial.warm_up.count()) / 1000},
       {"rounds", options.rounds},
-      {"placement", fmt::format("server on {}, driver on {}", options.server_cpus.empty() ? "any CPU" : "CPUs " + options.server_cpus,
-                                options.client_cpus.empty() ? "any CPU" : "CPUs " + options.client_cpus)}};
+      {"placement",
+       fmt::format("server on {}, driver on {}",
+                   options.server_cpus.empty() ? "any CPU" : "CPUs " + options.server_cpus,
+                   options.client_cpus.empty() ? "any CPU" : "CPUs " + options.client_cpus)}};
   for (const auto& [name, value] : options.trial.server.config.to_environment())
-    if (name != "TIARA_STATS" && name != "TIARA_LOCAL" && name != "TIARA_NODE") json["runtime"][name] = value;
+    if (name != "TIARA_STATS" && name != "TIARA_LOCAL" && name != "TIARA_NODE")
+      json["runtime"][name] = value;
   return json;
 }
 
@@ -121,7 +130,8 @@ Result<void> pin_driver(const std::string& list) {
   cpu_set_t set;
   CPU_ZERO(&set);
   for (const int cpu : cpus) CPU_SET(static_cast<size_t>(cpu), &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) return std::unexpected(system_error("sched_setaffinity", list));
+  if (sched_setaffinity(0, sizeof set, &set) != 0)
+    return std::unexpected(system_error("sched_setaffinity", list));
   return {};
 }
 
@@ -131,12 +141,16 @@ int finish(const BenchOptions& options, Report report) {
   if (!options.json_path.empty()) {
     std::ofstream file(options.json_path);
     file << to_json(report).dump(2) << std::endl;
-    if (!file) return complain(kExitOsError, system_error("write", options.json_path).message + "; name a file that can be written with --json");
+    if (!file)
+      return complain(kExitOsError, system_error("write", options.json_path).message +
+                                        "; name a file that can be written with --json");
   }
   if (!options.svg_path.empty())
-    if (const auto drawn = plot(report, options.svg_path); !drawn) complain(kExitFailure, drawn.error().message);
+    if (const auto drawn = plot(report, options.svg_path); !drawn)
+      complain(kExitFailure, drawn.error().message);
   if (interrupted_by != 0) {
-    complain(kExitFailure, fmt::format("interrupted by SIG{}; everything was taken down", sigabbrev_np(interrupted_by)));
+    complain(kExitFailure, fmt::format("interrupted by SIG{}; everything was taken down",
+                                       sigabbrev_np(interrupted_by)));
     return 128 + interrupted_by;
   }
   if (report.wrong_values() > 0)
@@ -155,37 +169,63 @@ struct RawOptions {
 
 void add_options(CLI::App& app, RawOptions& raw, BenchOptions& options) {
   Workload& workload = options.trial.server.workload;
-  app.add_option("--local", raw.locals, "memory limits, as shares of the all-local server's or in bytes (default 25%)")
-      ->delimiter(',')->option_text("P,...");
-  app.add_option("--contestants", raw.kinds, "any of local, tiara, tiara-node, zram (default local,tiara,zram)")
-      ->delimiter(',')->option_text("NAME,...");
-  app.add_option("--keys", workload.keys, "number of values (default 600000)")->option_text("N")->check(CLI::Range(1ul, 1ul << 32));
-  app.add_option("--value-size", workload.value_size, "bytes of a value (default 1024)")->option_text("BYTES")
+  app.add_option("--local", raw.locals,
+                 "memory limits, as shares of the all-local server's or in bytes (default 25%)")
+      ->delimiter(',')
+      ->option_text("P,...");
+  app.add_option("--contestants", raw.kinds,
+                 "any of local, tiara, tiara-node, zram (default local,tiara,zram)")
+      ->delimiter(',')
+      ->option_text("NAME,...");
+  app.add_option("--keys", workload.keys, "number of values (default 600000)")
+      ->option_text("N")
+      ->check(CLI::Range(1ul, 1ul << 32));
+  app.add_option("--value-size", workload.value_size, "bytes of a value (default 1024)")
+      ->option_text("BYTES")
       ->check(CLI::Range(kMinValueSize, 1000000u));
-  app.add_option("--dist", raw.distribution, "how keys are drawn: uniform (default) or zipf (0.99)")->option_text("D")
+  app.add_option("--dist", raw.distribution, "how keys are drawn: uniform (default) or zipf (0.99)")
+      ->option_text("D")
       ->check(CLI::IsMember({"uniform", "zipf"}));
-  app.add_option("--set-ratio", workload.set_ratio, "share of SETs among the requests, 0 to 1 (default 0)")->option_text("R")
+  app.add_option("--set-ratio", workload.set_ratio,
+                 "share of SETs among the requests, 0 to 1 (default 0)")
+      ->option_text("R")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--seconds", raw.seconds, "how long each contestant is measured (default 10)")->option_text("S")
+  app.add_option("--seconds", raw.seconds, "how long each contestant is measured (default 10)")
+      ->option_text("S")
       ->check(CLI::Range(0.1, 86400.0));
-  app.add_option("--warm-up", raw.warm_up, "seconds of load before measuring (default 2)")->option_text("S")
+  app.add_option("--warm-up", raw.warm_up, "seconds of load before measuring (default 2)")
+      ->option_text("S")
       ->check(CLI::Range(0.0, 3600.0));
-  app.add_option("--rounds", options.rounds, "how often the line-up is run; the median counts (default 1)")->option_text("N")
+  app.add_option("--rounds", options.rounds,
+                 "how often the line-up is run; the median counts (default 1)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 100u));
-  app.add_option("--connections", workload.connections, "client connections (default 16)")->option_text("N")
+  app.add_option("--connections", workload.connections, "client connections (default 16)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 10000u));
-  app.add_option("--threads", workload.threads, "threads of the load driver (default 1)")->option_text("N")
+  app.add_option("--threads", workload.threads, "threads of the load driver (default 1)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 256u));
-  app.add_option("--server-threads", options.trial.server.threads, "threads of memcached (default 2)")->option_text("N")
+  app.add_option("--server-threads", options.trial.server.threads,
+                 "threads of memcached (default 2)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 64u));
-  app.add_option("--server-cpus", options.server_cpus, "where memcached may run, as in 0-1 (default anywhere)")->option_text("LIST");
-  app.add_option("--client-cpus", options.client_cpus, "where the driver may run (default anywhere)")->option_text("LIST");
-  app.add_option("--protocol", raw.protocol, "memcached protocol: meta (default) or text")->option_text("P")
+  app.add_option("--server-cpus", options.server_cpus,
+                 "where memcached may run, as in 0-1 (default anywhere)")
+      ->option_text("LIST");
+  app.add_option("--client-cpus", options.client_cpus,
+                 "where the driver may run (default anywhere)")
+      ->option_text("LIST");
+  app.add_option("--protocol", raw.protocol, "memcached protocol: meta (default) or text")
+      ->option_text("P")
       ->check(CLI::IsMember({"meta", "text"}));
   app.add_option("--seed", workload.seed, "seed of keys and clients (default 1)")->option_text("N");
-  app.add_option("--json", options.json_path, "write all figures to this file")->option_text("FILE");
-  app.add_option("--plot", options.svg_path, "draw throughput and p99 (needs gnuplot)")->option_text("FILE.svg");
-  app.add_flag("--smoke", raw.smoke, "a small run that shows that everything works; its figures mean nothing");
+  app.add_option("--json", options.json_path, "write all figures to this file")
+      ->option_text("FILE");
+  app.add_option("--plot", options.svg_path, "draw throughput and p99 (needs gnuplot)")
+      ->option_text("FILE.svg");
+  app.add_flag("--smoke", raw.smoke,
+               "a small run that shows that everything works; its figures mean nothing");
   raw.config.add_to(app, ConfigOptions::Budget::kLeaveOut);
 }
 
@@ -223,13 +263,16 @@ Result<void> settle(RawOptions& raw, BenchOptions& options) {
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  CLI::App app("Runs memcached with all its memory local, under Tiara and under kernel swap to zram, one after the other, at "
-               "the same memory limit; checks every byte of every value.");
+  CLI::App app(
+      "Runs memcached with all its memory local, under Tiara and under kernel swap to zram, one "
+      "after the other, at "
+      "the same memory limit; checks every byte of every value.");
   RawOptions raw;
   BenchOptions options;
   add_options(app, raw, options);
   if (const auto status = parse(app, argc, argv)) return *status;
-  if (const auto settled = settle(raw, options); !settled) return complain(kExitUsage, settled.error().message);
+  if (const auto settled = settle(raw, options); !settled)
+    return complain(kExitUsage, settled.error().message);
   catch_interrupts();
   return finish(options, run_all(options));
 }

@@ -1,5 +1,5 @@
-// `tiara bench memcached`: Debian's memcached, unmodified, with all of its memory local, under Tiara and under kernel
-// swap, driven and verified by one load driver in one run.
+// `tiara bench memcached`: Debian's memcached, unmodified, with all of its memory local, under
+// Tiara and under kernel swap, driven and verified by one load driver in one run.
 #pragma once
 
 namespace tiara::apps::memcached {

@@ -16,7 +16,8 @@ constexpr size_t kMaxLine = 512;
 std::optional<uint64_t> leading_number(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || (end != text.data() + text.size() && *end != ' ')) return std::nullopt;
+  if (error != std::errc{} || (end != text.data() + text.size() && *end != ' '))
+    return std::nullopt;
   return value;
 }
 
@@ -27,13 +28,15 @@ Connection::Connection(Protocol protocol, uint32_t value_size)
 
 void Connection::send_get(uint64_t key, uint32_t oldest_version, uint64_t now_ns) {
   pending_.push_back({RequestKind::kGet, key, oldest_version, now_ns});
-  output_ += protocol_ == Protocol::kMeta ? fmt::format("mg {} v\r\n", key_text(key)) : fmt::format("get {}\r\n", key_text(key));
+  output_ += protocol_ == Protocol::kMeta ? fmt::format("mg {} v\r\n", key_text(key))
+                                          : fmt::format("get {}\r\n", key_text(key));
 }
 
 void Connection::send_set(uint64_t key, uint32_t version, uint64_t now_ns) {
   pending_.push_back({RequestKind::kSet, key, version, now_ns});
-  output_ += protocol_ == Protocol::kMeta ? fmt::format("ms {} {}\r\n", key_text(key), value_size_)
-                                          : fmt::format("set {} 0 0 {}\r\n", key_text(key), value_size_);
+  output_ += protocol_ == Protocol::kMeta
+                 ? fmt::format("ms {} {}\r\n", key_text(key), value_size_)
+                 : fmt::format("set {} 0 0 {}\r\n", key_text(key), value_size_);
   const size_t at = output_.size();
   output_.resize(at + value_size_);
   make_value(key, version, std::span(output_).subspan(at));
@@ -72,15 +75,17 @@ Connection::Parse Connection::next(Completion& completion) {
   if (pending_.empty()) return broken(line);
   completion.request = pending_.front();
   completion.value = {};
-  const Parse parse = completion.request.kind == RequestKind::kSet ? parse_set_reply(line, completion)
-                                                                   : parse_get_reply(line, completion);
+  const Parse parse = completion.request.kind == RequestKind::kSet
+                          ? parse_set_reply(line, completion)
+                          : parse_get_reply(line, completion);
   if (parse == Parse::kCompletion) pending_.pop_front();
   return parse;
 }
 
 Connection::Parse Connection::parse_set_reply(std::string_view line, Completion& completion) {
   const bool is_stored = line == (protocol_ == Protocol::kMeta ? "HD" : "STORED");
-  if (!is_stored && !line.starts_with("SERVER_ERROR") && !line.starts_with("N")) return broken(line);
+  if (!is_stored && !line.starts_with("SERVER_ERROR") && !line.starts_with("N"))
+    return broken(line);
   completion.answer = is_stored ? Answer::kStored : Answer::kRefused;
   completion.text = is_stored ? "" : std::string(line);
   input_begin_ += line.size() + 2;
@@ -95,15 +100,18 @@ Connection::Parse Connection::parse_get_reply(std::string_view line, Completion&
     return Parse::kCompletion;
   }
   // "VA SIZE" or "VALUE KEY FLAGS SIZE"
-  const std::string opening = is_meta ? "VA " : fmt::format("VALUE {} 0 ", key_text(completion.request.key));
+  const std::string opening =
+      is_meta ? "VA " : fmt::format("VALUE {} 0 ", key_text(completion.request.key));
   if (!line.starts_with(opening)) return broken(line);
   const auto size = leading_number(line.substr(opening.size()));
-  // A value of another length is a wrong value, not a broken server; one that overflows our room is both.
+  // A value of another length is a wrong value, not a broken server; one that overflows our room is
+  // both.
   if (!size || *size > value_size_ + kMaxLine) return broken(line);
   const std::string_view ending = is_meta ? "\r\n" : "\r\nEND\r\n";
   const size_t value_begin = input_begin_ + line.size() + 2;
   if (input_end_ < value_begin + *size + ending.size()) return Parse::kNeedMore;
-  if (memcmp(input_.data() + value_begin + *size, ending.data(), ending.size()) != 0) return broken(line);
+  if (memcmp(input_.data() + value_begin + *size, ending.data(), ending.size()) != 0)
+    return broken(line);
   completion.answer = Answer::kHit;
   completion.value = std::span(input_).subspan(value_begin, *size);
   input_begin_ = value_begin + *size + ending.size();

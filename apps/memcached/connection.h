@@ -1,5 +1,6 @@
-// One connection to memcached: requests out, replies in, in order. No I/O here: bytes in, bytes out, so that the
-// protocol can be tested without a server. Source: memcached's doc/protocol.txt (1.6).
+// One connection to memcached: requests out, replies in, in order. No I/O here: bytes in, bytes
+// out, so that the protocol can be tested without a server. Source: memcached's doc/protocol.txt
+// (1.6).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ enum class RequestKind : uint8_t { kGet, kSet };
 struct PendingRequest {
   RequestKind kind;
   uint64_t key;
-  uint32_t version;      // of a SET: what is stored; of a GET: the oldest version that may come back
+  uint32_t version;  // of a SET: what is stored; of a GET: the oldest version that may come back
   uint64_t sent_ns;
 };
 
@@ -25,7 +26,7 @@ enum class Answer : uint8_t {
   kStored,
   kHit,
   kMiss,
-  kRefused,    // the server said no to a SET ("SERVER_ERROR out of memory"): `text` is its line
+  kRefused,  // the server said no to a SET ("SERVER_ERROR out of memory"): `text` is its line
 };
 
 struct Completion {
@@ -44,14 +45,18 @@ class Connection {
   size_t outstanding() const { return pending_.size(); }
 
   // --- bytes to write ---
-  std::span<const char> output() const { return {output_.data() + written_, output_.size() - written_}; }
+  std::span<const char> output() const {
+    return {output_.data() + written_, output_.size() - written_};
+  }
   void wrote(size_t bytes);
 
-  // --- bytes that were read: read into input_room(), then received(n), then next() until it says no more ---
+  // --- bytes that were read: read into input_room(), then received(n), then next() until it says
+  // no more ---
   std::span<char> input_room();
   void received(size_t bytes) { input_end_ += bytes; }
   enum class Parse { kCompletion, kNeedMore, kProtocolError };
-  // kProtocolError: the server sent what the protocol does not allow; `error()` has the line. Use no further.
+  // kProtocolError: the server sent what the protocol does not allow; `error()` has the line. Use
+  // no further.
   Parse next(Completion& completion);
   const std::string& error() const { return error_; }
 

@@ -24,7 +24,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kStartLimit{20'000};
 constexpr milliseconds kStopGrace{2'000};
 
-// Per item: memcached's header, key, slab rounding. Twice what it really is, so that nothing is ever evicted.
+// Per item: memcached's header, key, slab rounding. Twice what it really is, so that nothing is
+// ever evicted.
 constexpr uint64_t kItemOverhead = 200;
 
 Bytes item_memory(const Workload& workload) {
@@ -79,7 +80,8 @@ std::string_view to_string(Kind kind) {
 Result<Kind> parse_kind(std::string_view name) {
   for (const Kind kind : {Kind::kLocal, Kind::kTiara, Kind::kTiaraNode, Kind::kZram})
     if (name == to_string(kind)) return kind;
-  return fail(ErrorCode::kInvalidInput, fmt::format("'{}' is not a contestant; use local, tiara, tiara-node or zram", name));
+  return fail(ErrorCode::kInvalidInput,
+              fmt::format("'{}' is not a contestant; use local, tiara, tiara-node or zram", name));
 }
 
 std::string Contestant::name() const {
@@ -93,18 +95,21 @@ Server::RemoveFolder::~RemoveFolder() {
   std::filesystem::remove_all(path, ignored);
 }
 
-Result<std::unique_ptr<Server>> Server::start(const Contestant& contestant, const ServerOptions& options, Bytes limit) {
+Result<std::unique_ptr<Server>> Server::start(const Contestant& contestant,
+                                              const ServerOptions& options, Bytes limit) {
   const auto program = find_program("memcached");
-  if (!program) return fail(ErrorCode::kNotFound, program.error().line + " (apt-get install memcached)");
+  if (!program)
+    return fail(ErrorCode::kNotFound, program.error().line + " (apt-get install memcached)");
   std::unique_ptr<Server> server(new Server());
   TIARA_TRY(server->port_, free_port());
   const Bytes items = item_memory(options.workload);
-  ChildOptions child{.path = program->path,
-                     .arguments = {"memcached", "-l", "127.0.0.1", "-p", std::to_string(server->port_), "-U", "0", "-t",
-                                   std::to_string(options.threads), "-m", std::to_string(items.value / kMiB), "-c",
-                                   std::to_string(options.workload.connections + 64)},
-                     .death_signal = SIGKILL,
-                     .cpus = options.cpus};
+  ChildOptions child{
+      .path = program->path,
+      .arguments = {"memcached", "-l", "127.0.0.1", "-p", std::to_string(server->port_), "-U", "0",
+                    "-t", std::to_string(options.threads), "-m", std::to_string(items.value / kMiB),
+                    "-c", std::to_string(options.workload.connections + 64)},
+      .death_signal = SIGKILL,
+      .cpus = options.cpus};
   if (geteuid() == 0) child.arguments.insert(child.arguments.end(), {"-u", "nobody"});
 
   // Room for all that the server may ever ask for, and the tables.
@@ -154,23 +159,27 @@ Result<std::string> Server::start_node(Bytes pool) {
   const std::string url = "shm://" + path;
   TIARA_TRY(const UniqueFd output, os::create_memfd("tiara-node-output", Bytes{0}));
   TIARA_TRY(node_, Child::spawn({.path = "/proc/self/exe",
-                                 .arguments = {"tiara", "node", "--listen", url, "--memory", std::to_string(pool.value)},
+                                 .arguments = {"tiara", "node", "--listen", url, "--memory",
+                                               std::to_string(pool.value)},
                                  .standard_output = output.get(),
                                  .standard_error = output.get(),
                                  .death_signal = SIGKILL}));
   for (milliseconds waited{0}; waited < kStartLimit; waited += milliseconds(20)) {
     if (const auto exit = node_.wait_for(milliseconds(20)))
-      return fail(ErrorCode::kUnavailable, fmt::format("tiara node {}: {}", exit->describe(), last_line_of(output)));
+      return fail(ErrorCode::kUnavailable,
+                  fmt::format("tiara node {}: {}", exit->describe(), last_line_of(output)));
     if (access(path.c_str(), F_OK) == 0) {
       (void)chmod(path.c_str(), 0666);
       return url;
     }
   }
-  return fail(ErrorCode::kTimedOut, fmt::format("tiara node did not listen within {} s", kStartLimit.count() / 1000));
+  return fail(ErrorCode::kTimedOut,
+              fmt::format("tiara node did not listen within {} s", kStartLimit.count() / 1000));
 }
 
 Result<void> Server::add_zram(ChildOptions& child, Bytes limit, Bytes swap) {
-  if (const std::string reason = why_no_zram(); !reason.empty()) return fail(ErrorCode::kUnsupported, reason);
+  if (const std::string reason = why_no_zram(); !reason.empty())
+    return fail(ErrorCode::kUnsupported, reason);
   TIARA_TRY(zram_, ZramSwap::create(swap));
   TIARA_TRY(cgroup_, MemoryCgroup::create(limit, fmt::format("zram{}", zram_->device_number())));
   child.cgroup_procs = cgroup_->procs_file();
@@ -187,7 +196,8 @@ Result<void> Server::launch(ChildOptions& child) {
     if (const auto end = obituary()) return fail(ErrorCode::kUnavailable, *end);
     std::this_thread::sleep_for(milliseconds(10));
   }
-  return fail(ErrorCode::kTimedOut, fmt::format("memcached did not listen within {} s", kStartLimit.count() / 1000));
+  return fail(ErrorCode::kTimedOut,
+              fmt::format("memcached did not listen within {} s", kStartLimit.count() / 1000));
 }
 
 std::optional<std::string> Server::obituary() {

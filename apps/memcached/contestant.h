@@ -1,4 +1,5 @@
-// The contestants of the memcached benchmark: the same unmodified server, with its memory held in different ways.
+// The contestants of the memcached benchmark: the same unmodified server, with its memory held in
+// different ways.
 #pragma once
 
 #include <memory>
@@ -23,24 +24,27 @@ Result<Kind> parse_kind(std::string_view name);
 // One row of the table.
 struct Contestant {
   Kind kind = Kind::kLocal;
-  double share = 1;                   // of the all-local server's resident memory
-  std::optional<Bytes> fixed_limit;   // when --local was given in bytes
-  std::string name() const;           // "tiara 25%"
+  double share = 1;                  // of the all-local server's resident memory
+  std::optional<Bytes> fixed_limit;  // when --local was given in bytes
+  std::string name() const;          // "tiara 25%"
 };
 
 struct ServerOptions {
   Workload workload;
-  Config config;                      // the runtime's switches; local, node and pool are set per contestant
-  std::string node_url;               // a node that runs already; empty: the benchmark starts one
-  std::vector<int> cpus;              // where the server may run; empty: anywhere
-  uint32_t threads = 2;               // of memcached
+  Config config;          // the runtime's switches; local, node and pool are set per contestant
+  std::string node_url;   // a node that runs already; empty: the benchmark starts one
+  std::vector<int> cpus;  // where the server may run; empty: anywhere
+  uint32_t threads = 2;   // of memcached
 };
 
-// A running memcached and all that it stands on. Destruction takes everything down again, the server first.
+// A running memcached and all that it stands on. Destruction takes everything down again, the
+// server first.
 class Server {
  public:
-  // `limit` bounds the server's memory; it is ignored for kLocal. Returns when the server takes connections.
-  static Result<std::unique_ptr<Server>> start(const Contestant& contestant, const ServerOptions& options, Bytes limit);
+  // `limit` bounds the server's memory; it is ignored for kLocal. Returns when the server takes
+  // connections.
+  static Result<std::unique_ptr<Server>> start(const Contestant& contestant,
+                                               const ServerOptions& options, Bytes limit);
 
   uint16_t port() const { return port_; }
   ProcessUse use() const { return process_use(server_.pid()); }
@@ -69,7 +73,7 @@ class Server {
   std::unique_ptr<RemoveFolder> folder_;
   Child node_;
   std::optional<StatsFile> stats_;
-  UniqueFd output_;   // what the server writes on stdout and stderr
+  UniqueFd output_;  // what the server writes on stdout and stderr
   Child server_;
 };
 

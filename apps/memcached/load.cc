@@ -18,16 +18,20 @@
 namespace tiara::apps::memcached {
 namespace {
 
-// SETs in flight on each connection while filling: enough to hide the round trip, below the socket buffers.
+// SETs in flight on each connection while filling: enough to hide the round trip, below the socket
+// buffers.
 constexpr size_t kFillDepth = 32;
-// A server that answers nothing for this long is stuck: with far memory or swap a request takes milliseconds.
+// A server that answers nothing for this long is stuck: with far memory or swap a request takes
+// milliseconds.
 constexpr std::chrono::seconds kStallLimit{60};
 // Between looks at the clock for a stall, and between calls of the watch.
 constexpr std::chrono::milliseconds kTick{200};
 // Complaints kept: the first few tell what is wrong, the count tells how much.
 constexpr size_t kMaxComplaints = 5;
 
-uint64_t now_ns() { return static_cast<uint64_t>(os::monotonic_now().count()); }
+uint64_t now_ns() {
+  return static_cast<uint64_t>(os::monotonic_now().count());
+}
 
 Result<UniqueFd> connect_loopback(uint16_t port) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -57,7 +61,8 @@ void LoadCounts::add(const LoadCounts& other) {
 // One thread's share of the connections, and what they have seen.
 class LoadDriver::Worker {
  public:
-  Worker(LoadDriver& driver, uint32_t first, uint32_t step) : driver_(driver), first_(first), step_(step) {}
+  Worker(LoadDriver& driver, uint32_t first, uint32_t step)
+      : driver_(driver), first_(first), step_(step) {}
 
   Result<void> connect(uint16_t port) {
     epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
@@ -85,15 +90,21 @@ class LoadDriver::Worker {
       link->next_fill = link->index;
       top_up(*link, last_answer_ns);
     }
-    while (!error_ && std::any_of(links_.begin(), links_.end(), [](auto& link) { return link->connection.outstanding() > 0; })) {
+    while (!error_ && std::any_of(links_.begin(), links_.end(),
+                                  [](auto& link) { return link->connection.outstanding() > 0; })) {
       epoll_event events[64];
       const int ready = epoll_wait(epoll_.get(), events, 64, static_cast<int>(kTick.count()));
       if (driver_.stop_.load(std::memory_order_relaxed)) return;
       const uint64_t now = now_ns();
       if (ready > 0) last_answer_ns = now;
-      if (now - last_answer_ns > static_cast<uint64_t>(std::chrono::nanoseconds(kStallLimit).count()))
-        return stop_with(fail(ErrorCode::kTimedOut, fmt::format("the server answered nothing for {} s", kStallLimit.count())).error());
-      for (int i = 0; i < ready && !error_; ++i) serve(*static_cast<Link*>(events[i].data.ptr), events[i].events);
+      if (now - last_answer_ns >
+          static_cast<uint64_t>(std::chrono::nanoseconds(kStallLimit).count()))
+        return stop_with(
+            fail(ErrorCode::kTimedOut,
+                 fmt::format("the server answered nothing for {} s", kStallLimit.count()))
+                .error());
+      for (int i = 0; i < ready && !error_; ++i)
+        serve(*static_cast<Link*>(events[i].data.ptr), events[i].events);
     }
   }
 
@@ -105,7 +116,8 @@ class LoadDriver::Worker {
     Link(UniqueFd connected, const Workload& workload, uint32_t number)
         : socket(std::move(connected)),
           connection(workload.protocol, workload.value_size),
-          random(mix64(workload.seed) + number),  // a seed of its own: equal streams would make one client of many
+          random(mix64(workload.seed) +
+                 number),  // a seed of its own: equal streams would make one client of many
           index(number) {}
     UniqueFd socket;
     Connection connection;
@@ -143,7 +155,8 @@ class LoadDriver::Worker {
   void flush(Link& link) {
     while (!link.connection.output().empty()) {
       const auto output = link.connection.output();
-      const ssize_t sent = send(link.socket.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t sent =
+          send(link.socket.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent < 0 && errno == EINTR) continue;
       if (sent < 0 && errno == EAGAIN) break;
       if (sent < 0) return stop_with(system_error("send", "to memcached"));
@@ -165,7 +178,8 @@ class LoadDriver::Worker {
     const ssize_t got = recv(link.socket.get(), room.data(), room.size(), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got < 0) return stop_with(system_error("recv", "from memcached"));
-    if (got == 0) return stop_with(Error{ErrorCode::kUnavailable, "the server closed a connection", 0});
+    if (got == 0)
+      return stop_with(Error{ErrorCode::kUnavailable, "the server closed a connection", 0});
     link.connection.received(static_cast<size_t>(got));
     const uint64_t now = now_ns();
     Completion completion;
@@ -180,7 +194,8 @@ class LoadDriver::Worker {
   }
 
   void complain(std::string complaint) {
-    if (result_.complaints.size() < kMaxComplaints) result_.complaints.push_back(std::move(complaint));
+    if (result_.complaints.size() < kMaxComplaints)
+      result_.complaints.push_back(std::move(complaint));
   }
 
   void account(const Completion& completion, uint64_t now) {
@@ -210,8 +225,8 @@ class LoadDriver::Worker {
     if (check.is_right && check.version >= request.version && check.version <= newest) return;
     ++counts.wrong_values;
     complain(!check.is_right ? check.complaint
-                             : fmt::format("key {}: version {} came back, not one of {} to {}", request.key,
-                                           check.version, request.version, newest));
+                             : fmt::format("key {}: version {} came back, not one of {} to {}",
+                                           request.key, check.version, request.version, newest));
   }
 
   LoadDriver& driver_;
@@ -224,7 +239,8 @@ class LoadDriver::Worker {
   std::optional<Error> error_;
 };
 
-LoadDriver::LoadDriver(const Workload& workload) : workload_(workload), chooser_(workload), versions_(workload.keys) {}
+LoadDriver::LoadDriver(const Workload& workload)
+    : workload_(workload), chooser_(workload), versions_(workload.keys) {}
 LoadDriver::~LoadDriver() = default;
 
 Result<std::unique_ptr<LoadDriver>> LoadDriver::connect(const Workload& workload, uint16_t port) {
@@ -237,13 +253,16 @@ Result<std::unique_ptr<LoadDriver>> LoadDriver::connect(const Workload& workload
   return driver;
 }
 
-Result<LoadResult> LoadDriver::fill(const Watch& watch) { return run(Phase::kFill, {}, watch); }
+Result<LoadResult> LoadDriver::fill(const Watch& watch) {
+  return run(Phase::kFill, {}, watch);
+}
 
 Result<LoadResult> LoadDriver::drive(std::chrono::milliseconds duration, const Watch& watch) {
   return run(Phase::kDrive, duration, watch);
 }
 
-Result<LoadResult> LoadDriver::run(Phase phase, std::chrono::milliseconds duration, const Watch& watch) {
+Result<LoadResult> LoadDriver::run(Phase phase, std::chrono::milliseconds duration,
+                                   const Watch& watch) {
   stop_ = false;
   completed_ = 0;
   const uint64_t started = now_ns();
@@ -263,8 +282,10 @@ Result<LoadResult> LoadDriver::run(Phase phase, std::chrono::milliseconds durati
   bool interrupted = false;
   for (std::unique_lock lock(mutex); running > 0;) {
     finished.wait_for(lock, kTick);
-    const double share = phase == Phase::kFill ? static_cast<double>(completed_) / static_cast<double>(workload_.keys)
-                                               : static_cast<double>(now_ns() - started) / static_cast<double>(duration_ns);
+    const double share =
+        phase == Phase::kFill
+            ? static_cast<double>(completed_) / static_cast<double>(workload_.keys)
+            : static_cast<double>(now_ns() - started) / static_cast<double>(duration_ns);
     if (!interrupted && !watch(std::min(share, 1.0))) {
       interrupted = true;
       stop_ = true;

@@ -1,5 +1,5 @@
-// Drives a memcached over loopback: fills it, then asks for keys as fast as the answers come (a closed loop: each
-// connection has one request outstanding), and checks every byte of every answer.
+// Drives a memcached over loopback: fills it, then asks for keys as fast as the answers come (a
+// closed loop: each connection has one request outstanding), and checks every byte of every answer.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,7 @@ struct LoadCounts {
   uint64_t hits = 0;
   uint64_t misses = 0;
   uint64_t sets = 0;
-  uint64_t refused = 0;        // SETs that the server would not take
+  uint64_t refused = 0;  // SETs that the server would not take
   uint64_t wrong_values = 0;
   void add(const LoadCounts& other);
 };
@@ -33,14 +33,16 @@ struct LoadResult {
   LatencyHistogram get_latency;
   LatencyHistogram set_latency;
   std::vector<std::string> complaints;  // about the first wrong or refused values
-  double gets_per_second() const { return seconds > 0 ? static_cast<double>(counts.gets) / seconds : 0; }
+  double gets_per_second() const {
+    return seconds > 0 ? static_cast<double>(counts.gets) / seconds : 0;
+  }
   double requests_per_second() const {
     return seconds > 0 ? static_cast<double>(counts.gets + counts.sets) / seconds : 0;
   }
 };
 
-// Called a few times a second by the thread that waits; false ends the phase early (the user interrupted, or the
-// server is gone).
+// Called a few times a second by the thread that waits; false ends the phase early (the user
+// interrupted, or the server is gone).
 using Watch = std::function<bool(double share_done)>;
 
 class LoadDriver {

@@ -11,33 +11,35 @@
 
 namespace tiara::apps::memcached {
 
-// One contestant's runs. Figures are of the measured part; wrong values and misses count everywhere.
+// One contestant's runs. Figures are of the measured part; wrong values and misses count
+// everywhere.
 struct Outcome {
   Contestant contestant;
-  Bytes limit;                     // 0: none
-  std::string unavailable;         // why there are no figures; empty when there are
-  bool is_excused = false;         // it cannot be had on this machine, which is no failure
+  Bytes limit;              // 0: none
+  std::string unavailable;  // why there are no figures; empty when there are
+  bool is_excused = false;  // it cannot be had on this machine, which is no failure
   std::string description;
   double fill_seconds = 0;
   LoadResult measured;
-  LoadCounts all;                  // fill, warm-up and measured part
+  LoadCounts all;  // fill, warm-up and measured part
   std::vector<std::string> complaints;
   ProcessUse use_after_fill;
-  Bytes peak_anonymous;            // sampled while measuring
-  double server_cpu_seconds = 0;   // while measuring
-  uint32_t attempts = 1;           // kernel swap may be OOM-killed and is then tried again
+  Bytes peak_anonymous;           // sampled while measuring
+  double server_cpu_seconds = 0;  // while measuring
+  uint32_t attempts = 1;          // kernel swap may be OOM-killed and is then tried again
   uint64_t oom_kills = 0;
-  std::vector<double> rounds;      // GETs per second of each round; `measured` is the median one
-  nlohmann::json runtime_counters; // Tiara only: the runtime's counters while measuring
-  std::string mode, note;          // Tiara only
+  std::vector<double> rounds;       // GETs per second of each round; `measured` is the median one
+  nlohmann::json runtime_counters;  // Tiara only: the runtime's counters while measuring
+  std::string mode, note;           // Tiara only
 };
 
 struct Report {
-  std::vector<Outcome> outcomes;   // the first is all local
+  std::vector<Outcome> outcomes;  // the first is all local
   nlohmann::json config;
   const Outcome* find(Kind kind, double share) const;
   uint64_t wrong_values() const;
-  bool has_failures() const;       // wrong values, misses, or a contestant that should have run and did not
+  bool has_failures()
+      const;  // wrong values, misses, or a contestant that should have run and did not
 };
 
 std::string to_table(const Report& report);

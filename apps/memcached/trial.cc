@@ -7,13 +7,14 @@
 namespace tiara::apps::memcached {
 namespace {
 
-// Kernel swap under a memory cgroup is sometimes OOM-killed although swap is free: that is not a figure, but it is
-// not the end of the benchmark either.
+// Kernel swap under a memory cgroup is sometimes OOM-killed although swap is free: that is not a
+// figure, but it is not the end of the benchmark either.
 constexpr uint32_t kMaxAttempts = 4;
 
 nlohmann::json counters_of(const StatsFile& stats) {
   nlohmann::json counters;
-  for (const auto& statistic : all_statistics()) counters[statistic.name] = total_of(stats, statistic);
+  for (const auto& statistic : all_statistics())
+    counters[statistic.name] = total_of(stats, statistic);
   return counters;
 }
 
@@ -22,7 +23,8 @@ nlohmann::json growth(const nlohmann::json& before, const nlohmann::json& after)
   nlohmann::json out;
   for (const auto& statistic : all_statistics()) {
     const uint64_t now = after.at(statistic.name);
-    out[statistic.name] = statistic.is_gauge ? now : now - before.at(statistic.name).get<uint64_t>();
+    out[statistic.name] =
+        statistic.is_gauge ? now : now - before.at(statistic.name).get<uint64_t>();
   }
   return out;
 }
@@ -33,7 +35,8 @@ void merge(Outcome& outcome, const LoadResult& result) {
     if (outcome.complaints.size() < 5) outcome.complaints.push_back(complaint);
 }
 
-Result<void> measure(Server& server, const TrialOptions& options, const TrialHooks& hooks, Outcome& outcome) {
+Result<void> measure(Server& server, const TrialOptions& options, const TrialHooks& hooks,
+                     Outcome& outcome) {
   const Watch watch = [&](double share) {
     hooks.progress(share);
     const Bytes anonymous = server.use().anonymous_resident;
@@ -50,7 +53,8 @@ Result<void> measure(Server& server, const TrialOptions& options, const TrialHoo
   hooks.begin("warming up");
   TIARA_TRY(const LoadResult warm_up, driver->drive(options.warm_up, watch));
   merge(outcome, warm_up);
-  // Counts in the runtime's histograms and counters go on; what the measured part added is the difference.
+  // Counts in the runtime's histograms and counters go on; what the measured part added is the
+  // difference.
   const auto counters = server.stats() ? counters_of(*server.stats()) : nlohmann::json();
   const auto cpu = server.use().cpu_time;
   hooks.begin("measuring");
@@ -64,7 +68,8 @@ Result<void> measure(Server& server, const TrialOptions& options, const TrialHoo
       outcome.mode.assign(process.mode, strnlen(process.mode, sizeof process.mode));
       outcome.note.assign(process.note, strnlen(process.note, sizeof process.note));
     } else {
-      return fail(ErrorCode::kSystem, "memcached ran without far memory: the runtime did not start in it");
+      return fail(ErrorCode::kSystem,
+                  "memcached ran without far memory: the runtime did not start in it");
     }
   }
   return {};
@@ -72,7 +77,8 @@ Result<void> measure(Server& server, const TrialOptions& options, const TrialHoo
 
 }  // namespace
 
-Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Bytes limit, const TrialHooks& hooks) {
+Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Bytes limit,
+                  const TrialHooks& hooks) {
   const uint32_t attempts = contestant.kind == Kind::kZram ? kMaxAttempts : 1;
   uint64_t oom_kills = 0;
   for (uint32_t attempt = 1;; ++attempt) {
@@ -94,7 +100,8 @@ Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Byt
     if (measured) return outcome;
     // The connection breaks a moment before the server's end can be seen.
     std::optional<std::string> end;
-    for (int i = 0; i < 50 && !hooks.is_interrupted() && !(end = (*server)->obituary()); ++i) usleep(10'000);
+    for (int i = 0; i < 50 && !hooks.is_interrupted() && !(end = (*server)->obituary()); ++i)
+      usleep(10'000);
     outcome.unavailable = end ? *end : measured.error().message;
     if (hooks.is_interrupted() || attempt == attempts) return outcome;
   }

@@ -15,12 +15,13 @@ struct TrialOptions {
 };
 
 struct TrialHooks {
-  std::function<void(const std::string& phase)> begin;   // "filling"
+  std::function<void(const std::string& phase)> begin;  // "filling"
   std::function<void(double share)> progress;
   std::function<bool()> is_interrupted;
 };
 
 // Starts the server, fills it, warms up, measures. What goes wrong is in Outcome::unavailable.
-Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Bytes limit, const TrialHooks& hooks);
+Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Bytes limit,
+                  const TrialHooks& hooks);
 
 }  // namespace tiara::apps::memcached

@@ -1,6 +1,6 @@
 // `tiara bench NAME`: one line here for each workload folder of apps/.
-#include "apps/common/command.h"
 #include "apps/memcached/bench.h"
+#include "apps/common/command.h"
 #include "apps/pagewalk/bench.h"
 #include "apps/tiara/commands.h"
 
@@ -9,14 +9,17 @@ namespace {
 
 // Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
 constexpr Command kBenchmarks[] = {
-    {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram", memcached::bench_main},
-    {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator", pagewalk::bench_main},
+    {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
+     memcached::bench_main},
+    {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",
+     pagewalk::bench_main},
 };
 
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  return dispatch("tiara bench", "tiara bench: measured, verified, against the honest baseline", kBenchmarks, argc, argv);
+  return dispatch("tiara bench", "tiara bench: measured, verified, against the honest baseline",
+                  kBenchmarks, argc, argv);
 }
 
 }  // namespace tiara::apps

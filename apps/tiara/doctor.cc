@@ -1,4 +1,5 @@
-// `tiara doctor`: in plain words, what this machine, this user and this program allow, and the cure for the rest.
+// `tiara doctor`: in plain words, what this machine, this user and this program allow, and the cure
+// for the rest.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -12,13 +13,17 @@ namespace tiara::apps {
 
 int doctor_main(int argc, char** argv) {
   auto split = split_at_separator(argc, argv);
-  CLI::App app("Says whether far memory works here, how, and what to do about what is missing. Changes nothing. "
-               "Exit status 1 when it cannot work.\n\n  tiara doctor [options] [-- PROGRAM]");
+  CLI::App app(
+      "Says whether far memory works here, how, and what to do about what is missing. Changes "
+      "nothing. "
+      "Exit status 1 when it cannot work.\n\n  tiara doctor [options] [-- PROGRAM]");
   bool wants_json = false;
   app.add_flag("--json", wants_json, "print JSON");
-  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data())) return *status;
+  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data()))
+    return *status;
   if (split.has_separator && split.program.empty())
-    return complain(kExitUsage, "no program behind '--'; name one, as in: tiara doctor -- memcached");
+    return complain(kExitUsage,
+                    "no program behind '--'; name one, as in: tiara doctor -- memcached");
 
   Findings findings;
   check_kernel(findings);
@@ -31,7 +36,8 @@ int doctor_main(int argc, char** argv) {
     fmt::print("{}\n", nlohmann::json{{"works", works}, {"findings", to_json(findings)}}.dump(2));
   } else {
     fmt::print("{}\n{}\n", to_text(findings),
-               works ? "Far memory works here." : "Far memory cannot work here: see the lines marked STOP.");
+               works ? "Far memory works here."
+                     : "Far memory cannot work here: see the lines marked STOP.");
   }
   return works ? kExitOk : kExitFailure;
 }

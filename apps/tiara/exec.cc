@@ -14,6 +14,7 @@
 #include "apps/tiara/commands.h"
 #include "nic/asm/disassembler.h"
 #include "nic/engine/interpreter.h"
+#include "nic/engine/jit.h"
 #include "nic/verifier/verified_program.h"
 #include "runtime/base/config.h"
 #include "runtime/os/memory.h"
@@ -31,7 +32,8 @@ struct ExecOptions {
 };
 
 struct BoundRegion {
-  os::Mapping memory;   // page-aligned: line loads and atomics see the alignment that a node gives them
+  os::Mapping
+      memory;  // page-aligned: line loads and atomics see the alignment that a node gives them
   Bytes size;
 };
 
@@ -39,7 +41,8 @@ struct BoundRegion {
 Result<std::pair<std::string, BoundRegion>> make_region(const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
-    return fail(ErrorCode::kInvalidInput, fmt::format("--region {}: write name=SIZE or name=FILE", text));
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("--region {}: write name=SIZE or name=FILE", text));
   const std::string name = text.substr(0, equals), value = text.substr(equals + 1);
   BoundRegion region;
   std::string content;
@@ -50,7 +53,8 @@ Result<std::pair<std::string, BoundRegion>> make_region(const std::string& text)
     region.size = Bytes{content.size()};
   }
   if (region.size.value == 0 || region.size > kMaxRegion)
-    return fail(ErrorCode::kInvalidInput, fmt::format("--region {}: from 1 byte to {}", text, format_bytes(kMaxRegion)));
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("--region {}: from 1 byte to {}", text, format_bytes(kMaxRegion)));
   TIARA_TRY(region.memory, os::Mapping::anonymous(region.size));
   memcpy(region.memory.data(), content.data(), content.size());
   return std::pair{name, std::move(region)};
@@ -61,13 +65,15 @@ Result<uint64_t> parse_argument(const std::string& text) {
   errno = 0;
   const uint64_t value = strtoull(text.c_str(), &end, 0);
   if (text.empty() || text[0] == '-' || *end != '\0' || errno != 0)
-    return fail(ErrorCode::kInvalidInput, fmt::format("--arg {}: not a number; use 42 or 0x2a", text));
+    return fail(ErrorCode::kInvalidInput,
+                fmt::format("--arg {}: not a number; use 42 or 0x2a", text));
   return value;
 }
 
 Result<std::unique_ptr<nic::Engine>> make_engine(const std::string& name) {
   if (name == "interp") return std::make_unique<nic::Interpreter>();
-  return fail(ErrorCode::kUnsupported, fmt::format("--engine {}: not in this build; use interp", name));
+  TIARA_TRY(std::unique_ptr<nic::Engine> engine, nic::JitEngine::create());
+  return engine;
 }
 
 std::string hexdump(std::span<const std::byte> bytes) {
@@ -96,21 +102,28 @@ nlohmann::json to_json(const nic::Outcome& outcome, std::span<const std::byte> r
           {"results", outcome.results},
           {"reply", hex},
           {"counts",
-           {{"steps", counts.steps}, {"loads", counts.loads}, {"stores", counts.stores}, {"lines", counts.lines},
-            {"atomics", counts.atomics}, {"bytes_moved", counts.bytes_moved},
+           {{"steps", counts.steps},
+            {"loads", counts.loads},
+            {"stores", counts.stores},
+            {"lines", counts.lines},
+            {"atomics", counts.atomics},
+            {"bytes_moved", counts.bytes_moved},
             {"remote_operations", counts.remote_operations}}}};
 }
 
-std::string to_text(const nic::Program& program, const nic::Outcome& outcome, std::span<const std::byte> reply) {
+std::string to_text(const nic::Program& program, const nic::Outcome& outcome,
+                    std::span<const std::byte> reply) {
   std::string out = fmt::format("{}: {}", program.name, to_string(outcome.status));
   if (outcome.status != nic::Status::kOk) out += ": " + reason_of(outcome);
   if (outcome.status != nic::Status::kRefused && outcome.pc < program.code.size())
-    out += fmt::format(" (at {}: {})", outcome.pc, nic::disassemble(program, program.code[outcome.pc]));
-  out += fmt::format("\nresults  {:#x} {:#x} {:#x} {:#x}\n", outcome.results[0], outcome.results[1], outcome.results[2],
-                     outcome.results[3]);
+    out += fmt::format(" (at {}: {})", outcome.pc,
+                       nic::disassemble(program, program.code[outcome.pc]));
+  out += fmt::format("\nresults  {:#x} {:#x} {:#x} {:#x}\n", outcome.results[0], outcome.results[1],
+                     outcome.results[2], outcome.results[3]);
   const auto& c = outcome.counts;
-  out += fmt::format("counts   steps {}, loads {}, stores {}, lines {}, atomics {}, bytes moved {}, remote {}\n", c.steps,
-                     c.loads, c.stores, c.lines, c.atomics, c.bytes_moved, c.remote_operations);
+  out += fmt::format(
+      "counts   steps {}, loads {}, stores {}, lines {}, atomics {}, bytes moved {}, remote {}\n",
+      c.steps, c.loads, c.stores, c.lines, c.atomics, c.bytes_moved, c.remote_operations);
   out += fmt::format("reply    {} bytes\n", reply.size());
   return out + hexdump(reply);
 }
@@ -144,13 +157,16 @@ Result<nic::RegionTable> bind(const nic::Program& program, const Scene& scene) {
     if (declared.is_remote) continue;  // there is no other node here: using it is a fault
     const auto found = scene.regions.find(declared.name);
     if (found == scene.regions.end())
-      return fail(ErrorCode::kInvalidInput, fmt::format("region '{}' has no memory; give it some with --region {}=64K",
-                                                        declared.name, declared.name));
+      return fail(ErrorCode::kInvalidInput,
+                  fmt::format("region '{}' has no memory; give it some with --region {}=64K",
+                              declared.name, declared.name));
     table[i] = {found->second.memory.data(), found->second.size.value, declared.permission};
   }
   for (const auto& [name, region] : scene.regions)
-    if (std::none_of(program.regions.begin(), program.regions.end(), [&](const auto& r) { return r.name == name; }))
-      return fail(ErrorCode::kInvalidInput, fmt::format("--region {}: the program declares no such region", name));
+    if (std::none_of(program.regions.begin(), program.regions.end(),
+                     [&](const auto& r) { return r.name == name; }))
+      return fail(ErrorCode::kInvalidInput,
+                  fmt::format("--region {}: the program declares no such region", name));
   return table;
 }
 
@@ -159,8 +175,10 @@ Result<void> save(const ExecOptions& options, const Scene& scene) {
     const size_t equals = text.find('=');
     const auto found = scene.regions.find(text.substr(0, equals));
     if (equals == std::string::npos || found == scene.regions.end())
-      return fail(ErrorCode::kInvalidInput, fmt::format("--save {}: write name=FILE with the name of a --region", text));
-    TIARA_TRY_VOID(write_file(text.substr(equals + 1), found->second.memory.span().first(found->second.size.value)));
+      return fail(ErrorCode::kInvalidInput,
+                  fmt::format("--save {}: write name=FILE with the name of a --region", text));
+    TIARA_TRY_VOID(write_file(text.substr(equals + 1),
+                              found->second.memory.span().first(found->second.size.value)));
   }
   return {};
 }
@@ -172,39 +190,61 @@ int execute(const ExecOptions& options) {
   if (!verified) {
     const auto& rejection = verified.error();
     const std::string instruction =
-        rejection.instruction < program->code.size() ? nic::disassemble(*program, program->code[rejection.instruction]) : "";
-    return complain(kExitFailure, fmt::format("{}: rejected: {}", options.path, to_string(rejection, instruction)));
+        rejection.instruction < program->code.size()
+            ? nic::disassemble(*program, program->code[rejection.instruction])
+            : "";
+    return complain(kExitFailure, fmt::format("{}: rejected: {}", options.path,
+                                              to_string(rejection, instruction)));
   }
   auto engine = make_engine(options.engine);
-  if (!engine) return complain(kExitUsage, engine.error().message);
+  if (!engine) return complain(kExitFailure, engine.error().message + "; use --engine interp");
+  if (const auto prepared = (*engine)->prepare(*verified); !prepared)
+    return complain(kExitFailure, prepared.error().message + "; use --engine interp");
   auto scene = make_scene(options);
   if (!scene) return complain(kExitUsage, scene.error().message);
   const auto table = bind(*program, *scene);
   if (!table) return complain(kExitUsage, table.error().message);
 
   std::vector<std::byte> reply(verified->bounds().reply_bytes);
-  const nic::Invocation invocation{*table, scene->arguments, std::as_bytes(std::span(scene->payload)), reply};
+  const nic::Invocation invocation{*table, scene->arguments,
+                                   std::as_bytes(std::span(scene->payload)), reply};
   const nic::Outcome outcome = (*engine)->run(*verified, invocation);
   const auto written = std::span(reply).first(std::min<size_t>(outcome.reply_bytes, reply.size()));
-  fmt::print("{}", options.json ? to_json(outcome, written).dump(2) + "\n" : to_text(*program, outcome, written));
-  if (const auto saved = save(options, *scene); !saved) return complain(kExitUsage, saved.error().message);
+  fmt::print("{}", options.json ? to_json(outcome, written).dump(2) + "\n"
+                                : to_text(*program, outcome, written));
+  if (const auto saved = save(options, *scene); !saved)
+    return complain(kExitUsage, saved.error().message);
   return outcome.status == nic::Status::kOk ? kExitOk : kExitFailure;
 }
 
 }  // namespace
 
 int exec_main(int argc, char** argv) {
-  CLI::App app("Verifies a NIC program, runs it once, and prints outcome, results, reply and counts.");
+  CLI::App app(
+      "Verifies a NIC program, runs it once, and prints outcome, results, reply and counts.");
   ExecOptions options;
-  app.add_option("file", options.path, "a program or its assembly text")->required()->option_text("FILE");
-  app.add_option("--arg", options.arguments, "an argument, in order (42, 0x2a); may be given several times")->option_text("N")
-      ->expected(1)->take_all();
-  app.add_option("--region", options.regions, "memory of a declared region: zeros of a size, or a file's content")
-      ->option_text("NAME=SIZE|FILE")->expected(1)->take_all();
-  app.add_option("--save", options.saves, "write a region to a file afterwards")->option_text("NAME=FILE")
-      ->expected(1)->take_all();
-  app.add_option("--payload", options.payload_path, "what the invocation carries")->option_text("FILE");
-  app.add_option("--engine", options.engine, "interp (default) or jit")->option_text("E")->check(CLI::IsMember({"interp", "jit"}));
+  app.add_option("file", options.path, "a program or its assembly text")
+      ->required()
+      ->option_text("FILE");
+  app.add_option("--arg", options.arguments,
+                 "an argument, in order (42, 0x2a); may be given several times")
+      ->option_text("N")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--region", options.regions,
+                 "memory of a declared region: zeros of a size, or a file's content")
+      ->option_text("NAME=SIZE|FILE")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--save", options.saves, "write a region to a file afterwards")
+      ->option_text("NAME=FILE")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--payload", options.payload_path, "what the invocation carries")
+      ->option_text("FILE");
+  app.add_option("--engine", options.engine, "interp (default) or jit")
+      ->option_text("E")
+      ->check(CLI::IsMember({"interp", "jit"}));
   app.add_flag("--json", options.json, "print JSON");
   if (const auto status = parse(app, argc, argv)) return *status;
   return execute(options);

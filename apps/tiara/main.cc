@@ -12,7 +12,8 @@ namespace {
 constexpr tiara::apps::Command kCommands[] = {
     {"run", "run a program with far memory", tiara::apps::run_main},
     {"node", "keep the far memory of programs on this machine", tiara::apps::node_main},
-    {"doctor", "what this machine allows, and the cure for what it lacks", tiara::apps::doctor_main},
+    {"doctor", "what this machine allows, and the cure for what it lacks",
+     tiara::apps::doctor_main},
     {"asm", "assemble a NIC program", tiara::apps::asm_main},
     {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},
     {"verify", "prove a NIC program safe and bounded, or say why not", tiara::apps::verify_main},
@@ -23,12 +24,14 @@ constexpr tiara::apps::Command kCommands[] = {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A reader that goes away (`tiara doctor | head`) is an error to return, not a reason to die half way through a
-  // clean-up. Programs that `tiara run` starts get the default back.
+  // A reader that goes away (`tiara doctor | head`) is an error to return, not a reason to die half
+  // way through a clean-up. Programs that `tiara run` starts get the default back.
   std::signal(SIGPIPE, SIG_IGN);
-  if (argc > 1 && (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "version")) {
+  if (argc > 1 &&
+      (std::string_view(argv[1]) == "--version" || std::string_view(argv[1]) == "version")) {
     fmt::print("tiara {}\n", TIARA_VERSION);
     return 0;
   }
-  return tiara::apps::dispatch("tiara", "tiara: far memory for unmodified programs", kCommands, argc, argv);
+  return tiara::apps::dispatch("tiara", "tiara: far memory for unmodified programs", kCommands,
+                               argc, argv);
 }

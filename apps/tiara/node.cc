@@ -24,11 +24,13 @@ int wait_for_signal() {
   sigemptyset(&signals);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
   int number = 0;
-  while (sigwait(&signals, &number) != 0) {}
+  while (sigwait(&signals, &number) != 0) {
+  }
   return number;
 }
 
-// Before any thread is started: threads inherit the mask, so the signals wait for wait_for_signal().
+// Before any thread is started: threads inherit the mask, so the signals wait for
+// wait_for_signal().
 void block_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -36,23 +38,28 @@ void block_signals() {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
 }
 
-int serve_until_told(const std::string& url, const nic::NodeConfig& config, const nic::ServerConfig& server_config) {
+int serve_until_told(const std::string& url, const nic::NodeConfig& config,
+                     const nic::ServerConfig& server_config) {
   block_signals();
   const auto node = nic::MemoryNode::create(config, pagetable::builtin_operators());
   if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
   const auto server = nic::serve(url, **node, server_config);
   if (!server) {
     const bool is_malformed = !url.starts_with("shm://");
-    return complain(is_malformed ? kExitUsage : kExitOsError, "--listen " + url + ": " + server.error().message);
+    return complain(is_malformed ? kExitUsage : kExitOsError,
+                    "--listen " + url + ": " + server.error().message);
   }
   fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}\n",
-             format_bytes((*node)->stats().pool.total.bytes()), url, (*server)->workers(), getpid());
+             format_bytes((*node)->stats().pool.total.bytes()), url, (*server)->workers(),
+             getpid());
   std::fflush(stdout);
   wait_for_signal();
   const auto stats = (*node)->stats();
-  fmt::print("tiara node: stopped; {} sessions, {} invocations, {} of them refused, {} faulted, {} still in use\n",
-             stats.sessions_opened, stats.counts.invocations, stats.counts.refused, stats.counts.faulted,
-             format_bytes(stats.pool.in_use.bytes()));
+  fmt::print(
+      "tiara node: stopped; {} sessions, {} invocations, {} of them refused, {} faulted, {} still "
+      "in use\n",
+      stats.sessions_opened, stats.counts.invocations, stats.counts.refused, stats.counts.faulted,
+      format_bytes(stats.pool.in_use.bytes()));
   return kExitOk;
 }
 
@@ -63,30 +70,42 @@ int node_main(int argc, char** argv) {
   std::string url, memory = "0", token;
   nic::NodeConfig config;
   nic::ServerConfig server;
-  app.add_option("--listen", url, "where to serve: shm://PATH, a UNIX socket for processes of this machine")->required()
+  bool serves_baselines = false;
+  app.add_option("--listen", url,
+                 "where to serve: shm://PATH, a UNIX socket for processes of this machine")
+      ->required()
       ->option_text("URL");
-  app.add_option("--memory", memory, "memory for pages and their tables (default: most of what is available)")
+  app.add_option("--memory", memory,
+                 "memory for pages and their tables (default: most of what is available)")
       ->option_text("SIZE");
-  app.add_option("--workers", server.workers, "threads that run operators (default: one for every four CPUs)")
-      ->option_text("N")->check(CLI::Range(0u, 256u));
-  app.add_option("--token", token, "what a client must bring; empty (default): who reaches the socket is served")
+  app.add_option("--workers", server.workers,
+                 "threads that run operators (default: one for every four CPUs)")
+      ->option_text("N")
+      ->check(CLI::Range(0u, 256u));
+  app.add_option("--token", token,
+                 "what a client must bring; empty (default): who reaches the socket is served")
       ->option_text("SECRET");
-  app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")->option_text("N")
+  app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 5u));
-  bool has_baselines = false;
-  app.add_flag("--baselines", has_baselines,
-               "answer raw reads of the whole pool, and C++ walks: for benchmarks only, every client sees every page");
+  app.add_flag("--baselines", serves_baselines,
+               "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
+               "bench pagewalk'");
   if (const auto status = parse(app, argc, argv)) return *status;
-  config.allows_one_sided = has_baselines;
-  if (has_baselines) config.natives = pagetable::baseline_operators();
   const auto size = parse_bytes(memory);
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
   if (size->value != 0 && *size < kMinMemory)
-    return complain(kExitUsage, fmt::format("--memory {}: too small for a page table and its pages; use {} or more", memory,
-                                            format_bytes(kMinMemory)));
+    return complain(
+        kExitUsage,
+        fmt::format("--memory {}: too small for a page table and its pages; use {} or more", memory,
+                    format_bytes(kMinMemory)));
   config.pool.size = *size;
   config.pool.backing = nic::PoolBacking::kPrivate;
   config.token = token;
+  if (serves_baselines) {
+    config.allows_one_sided = true;
+    config.natives = pagetable::baseline_operators();
+  }
   return serve_until_told(url, config, server);
 }
 

@@ -25,7 +25,8 @@ namespace {
 // What a terminal, a shell or a supervisor may send to us and means for the program.
 constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
-// Waits for `child` and passes signals on. Our signals are blocked and taken one at a time: no handler, no race.
+// Waits for `child` and passes signals on. Our signals are blocked and taken one at a time: no
+// handler, no race.
 ChildExit shepherd(Child& child, const sigset_t& signals) {
   while (true) {
     siginfo_t info{};
@@ -49,7 +50,8 @@ struct RunOptions {
 int run_program(const RunOptions& options, Config config, const std::vector<std::string>& command) {
   const auto program = find_program(command[0]);
   if (!program) return complain(program.error().status, program.error().line);
-  if (const auto obstacle = obstacle_to_far_memory(*program)) return complain(obstacle->status, obstacle->line);
+  if (const auto obstacle = obstacle_to_far_memory(*program))
+    return complain(obstacle->status, obstacle->line);
   const auto library = find_runtime_library();
   if (!library) return complain(kExitOsError, library.error().message);
   if (const auto obstacle = preflight(config)) return complain(obstacle->status, obstacle->line);
@@ -57,7 +59,9 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
   std::ofstream stats_file;
   if (!options.stats_path.empty()) {
     stats_file.open(options.stats_path);
-    if (!stats_file) return complain(kExitUsage, system_error("--stats", options.stats_path).message + "; name a file that can be written");
+    if (!stats_file)
+      return complain(kExitUsage, system_error("--stats", options.stats_path).message +
+                                      "; name a file that can be written");
   }
   auto stats = StatsFile::create();
   if (!stats) return complain(kExitOsError, stats.error().message);
@@ -75,7 +79,9 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
                              .arguments = command,
                              .environment = runtime_environment(config, *library),
                              .death_signal = SIGTERM});
-  if (!child) return complain(kExitCannotExec, child.error().message + "; check the program and its interpreter");
+  if (!child)
+    return complain(kExitCannotExec,
+                    child.error().message + "; check the program and its interpreter");
   const ChildExit exit = shepherd(*child, signals);
   const double seconds = std::chrono::duration<double>(os::monotonic_now() - started).count();
 
@@ -89,7 +95,9 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
     for (const auto& [name, value] : config.to_environment())
       if (name != "TIARA_STATS") json["config"][name] = value;
     stats_file << json.dump(2) << std::endl;
-    if (!stats_file) complain(kExitOsError, system_error("write", options.stats_path).message + "; the statistics are lost");
+    if (!stats_file)
+      complain(kExitOsError,
+               system_error("write", options.stats_path).message + "; the statistics are lost");
   }
   return exit.shell_status();
 }
@@ -98,17 +106,24 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
 
 int run_main(int argc, char** argv) {
   auto split = split_at_separator(argc, argv);
-  CLI::App app("Runs a program whose cold memory lives on a memory node.\n\n"
-               "  tiara run [options] -- PROGRAM [arguments]");
+  CLI::App app(
+      "Runs a program whose cold memory lives on a memory node.\n\n"
+      "  tiara run [options] -- PROGRAM [arguments]");
   RunOptions options;
   options.config.add_to(app, ConfigOptions::Budget::kOption);
-  app.add_option("--stats", options.stats_path, "write all statistics to this file, as JSON")->option_text("FILE");
+  app.add_option("--stats", options.stats_path, "write all statistics to this file, as JSON")
+      ->option_text("FILE");
   app.add_flag("--quiet,-q", options.quiet, "no summary on standard error at the end");
   if (!split.has_separator && split.own.size() > 1 && split.own[1][0] != '-')
-    return complain(kExitUsage, fmt::format("write '--' before the program, as in: tiara run --local 64M -- {}", split.own[1]));
-  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data())) return *status;
+    return complain(kExitUsage,
+                    fmt::format("write '--' before the program, as in: tiara run --local 64M -- {}",
+                                split.own[1]));
+  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data()))
+    return *status;
   if (split.program.empty())
-    return complain(kExitUsage, "no program to run; write it behind '--', as in: tiara run --local 64M -- memcached");
+    return complain(
+        kExitUsage,
+        "no program to run; write it behind '--', as in: tiara run --local 64M -- memcached");
   const auto config = options.config.config();
   if (!config) return complain(kExitUsage, config.error().message);
   return run_program(options, *config, split.program);

@@ -17,7 +17,8 @@ int verify_main(int argc, char** argv) {
   std::string path;
   bool wants_explanation = false;
   app.add_option("file", path, "a program or its assembly text")->required()->option_text("FILE");
-  app.add_flag("--explain", wants_explanation, "print what is known and proved at each instruction");
+  app.add_flag("--explain", wants_explanation,
+               "print what is known and proved at each instruction");
   if (const auto status = parse(app, argc, argv)) return *status;
   const auto program = load_program(path);
   if (!program) return complain(kExitDataError, program.error().message);
@@ -26,15 +27,17 @@ int verify_main(int argc, char** argv) {
   };
   const auto analysis = nic::analyze(*program);
   if (!analysis)
-    return complain(kExitFailure, fmt::format("{}: rejected: {}", path,
-                                              to_string(analysis.error(), print(*program, analysis.error().instruction))));
-  fmt::print("{}: accepted: {} version {}, {} instructions, hash {:016x}\n", path, program->name, program->version,
-             program->code.size(), nic::content_hash(*program));
+    return complain(
+        kExitFailure,
+        fmt::format("{}: rejected: {}", path,
+                    to_string(analysis.error(), print(*program, analysis.error().instruction))));
+  fmt::print("{}: accepted: {} version {}, {} instructions, hash {:016x}\n", path, program->name,
+             program->version, program->code.size(), nic::content_hash(*program));
   if (wants_explanation)
     fmt::print("{}", nic::explain(*program, *analysis, print));
   else
-    fmt::print("{}worst case {:.2f} us on an FPGA NIC behind PCIe\n", nic::describe(analysis->bounds),
-               static_cast<double>(analysis->worst_case_ps) / 1e6);
+    fmt::print("{}worst case {:.2f} us on an FPGA NIC behind PCIe\n",
+               nic::describe(analysis->bounds), static_cast<double>(analysis->worst_case_ps) / 1e6);
   return kExitOk;
 }
 

@@ -27,7 +27,9 @@ TEST_CASE("requests are written as each protocol wants them") {
   Connection meta(Protocol::kMeta, kSize), text(Protocol::kText, kSize);
   meta.send_get(7, 0, 0);
   text.send_get(7, 0, 0);
-  const auto written = [](Connection& connection) { return std::string(connection.output().begin(), connection.output().end()); };
+  const auto written = [](Connection& connection) {
+    return std::string(connection.output().begin(), connection.output().end());
+  };
   CHECK(written(meta) == "mg tiara:0000000007 v\r\n");
   CHECK(written(text) == "get tiara:0000000007\r\n");
   meta.wrote(meta.output().size());
@@ -41,8 +43,9 @@ TEST_CASE("an answer may arrive byte by byte, and values may contain line ends")
     connection.send_get(3, 0, 0);
     std::string value = value_of(3, 1);
     value.replace(50, 2, "\r\n");
-    const std::string answer = protocol == Protocol::kMeta ? "VA 100\r\n" + value + "\r\n"
-                                                           : "VALUE tiara:0000000003 0 100\r\n" + value + "\r\nEND\r\n";
+    const std::string answer = protocol == Protocol::kMeta
+                                   ? "VA 100\r\n" + value + "\r\n"
+                                   : "VALUE tiara:0000000003 0 100\r\n" + value + "\r\nEND\r\n";
     Completion completion;
     for (size_t i = 0; i + 1 < answer.size(); ++i) {
       feed(connection, answer.substr(i, 1));
@@ -76,9 +79,14 @@ TEST_CASE("answers are matched to requests in order") {
 }
 
 TEST_CASE("what the protocol does not allow is an error") {
-  const std::string bad_answers[] = {
-      "VA 99999999999999999999\r\n", "VA -1\r\n", "VA\r\n", "VA 100x\r\n", "ERROR\r\n", "\r\n", std::string(600, 'x'),
-      "VA 2\r\nabcd\r\n"};
+  const std::string bad_answers[] = {"VA 99999999999999999999\r\n",
+                                     "VA -1\r\n",
+                                     "VA\r\n",
+                                     "VA 100x\r\n",
+                                     "ERROR\r\n",
+                                     "\r\n",
+                                     std::string(600, 'x'),
+                                     "VA 2\r\nabcd\r\n"};
   for (const auto& answer : bad_answers) {
     Connection connection(Protocol::kMeta, kSize);
     connection.send_get(1, 0, 0);

@@ -64,7 +64,8 @@ TEST_CASE("text is not an ELF file") {
 TEST_CASE("every truncation of an ELF file's headers is an answer, never a crash") {
   const auto whole = own_file();
   for (size_t length = 0; length < 2048; ++length) {
-    const std::vector<std::byte> bytes(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length));
+    const std::vector<std::byte> bytes(whole.begin(),
+                                       whole.begin() + static_cast<ptrdiff_t>(length));
     (void)inspect_elf(reader_of(bytes));
   }
 }
@@ -74,7 +75,8 @@ TEST_CASE("damaged headers are an answer, never a crash or an endless search") {
   Random random(1);
   for (int round = 0; round < 5000; ++round) {
     std::vector<std::byte> bytes(whole.begin(), whole.begin() + 4096);
-    for (uint64_t i = 0; i < 1 + random.below(8); ++i) bytes[random.below(1024)] = static_cast<std::byte>(random.next());
+    for (uint64_t i = 0; i < 1 + random.below(8); ++i)
+      bytes[random.below(1024)] = static_cast<std::byte>(random.next());
     (void)inspect_elf(reader_of(bytes));
   }
 }

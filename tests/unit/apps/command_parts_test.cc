@@ -28,8 +28,9 @@ Result<Config> config_from(std::vector<std::string> arguments) {
 }  // namespace
 
 TEST_CASE("options become the Config that the runtime gets") {
-  const auto config = config_from({"--local", "64M", "--fault", "signal", "--second-chance", "off", "--evict-cluster", "8",
-                                   "--node-timeout", "1.5s", "--children", "near", "--chaos", "7", "--pool", "2G"});
+  const auto config = config_from({"--local", "64M", "--fault", "signal", "--second-chance", "off",
+                                   "--evict-cluster", "8", "--node-timeout", "1.5s", "--children",
+                                   "near", "--chaos", "7", "--pool", "2G"});
   REQUIRE(config);
   CHECK(config->local.bytes == Bytes{64 * kMiB});
   CHECK(config->fault == FaultMode::kSignal);
@@ -47,9 +48,14 @@ TEST_CASE("without --local half of the peak stays here") {
 }
 
 TEST_CASE("a malformed option is an error that names the option") {
-  for (const auto& [name, value] : {std::pair<const char*, const char*>{"--fault", "fast"}, {"--local", "0"}, {"--local", "120%"},
-                                    {"--evict-cluster", "65"}, {"--pool", "many"}, {"--node-timeout", "5"},
-                                    {"--clean-detection", "maybe"}, {"--children", "x"}}) {
+  for (const auto& [name, value] : {std::pair<const char*, const char*>{"--fault", "fast"},
+                                    {"--local", "0"},
+                                    {"--local", "120%"},
+                                    {"--evict-cluster", "65"},
+                                    {"--pool", "many"},
+                                    {"--node-timeout", "5"},
+                                    {"--clean-detection", "maybe"},
+                                    {"--children", "x"}}) {
     const auto config = config_from({name, value});
     REQUIRE_FALSE(config);
     INFO(config.error().message);
@@ -60,7 +66,8 @@ TEST_CASE("a malformed option is an error that names the option") {
 TEST_CASE("durations need a unit") {
   CHECK(*parse_duration("30s") == milliseconds(30'000));
   CHECK(*parse_duration("500ms") == milliseconds(500));
-  for (const char* bad : {"", "5", "s", "5m", "-1s", "nan s", "1e99s"}) CHECK_FALSE(parse_duration(bad));
+  for (const char* bad : {"", "5", "s", "5m", "-1s", "nan s", "1e99s"})
+    CHECK_FALSE(parse_duration(bad));
 }
 
 TEST_CASE("what stands behind -- belongs to the program") {
@@ -75,7 +82,8 @@ TEST_CASE("what stands behind -- belongs to the program") {
 TEST_CASE("CPU lists") {
   CHECK(*parse_cpu_list("0") == std::vector<int>{0});
   CHECK(*parse_cpu_list("0,2-4") == std::vector<int>{0, 2, 3, 4});
-  for (const char* bad : {"", "a", "1-", "3-1", "1,", "1,,2", "-1", "99999"}) CHECK_FALSE(parse_cpu_list(bad));
+  for (const char* bad : {"", "a", "1-", "3-1", "1,", "1,,2", "-1", "99999"})
+    CHECK_FALSE(parse_cpu_list(bad));
 }
 
 TEST_CASE("a latency quantile is off by less than one percent") {
@@ -103,11 +111,13 @@ TEST_CASE("a child's status is what a shell would say") {
 
 TEST_CASE("a program that cannot be executed is an error of ours") {
   CHECK_FALSE(Child::spawn({.path = "/nonexistent", .arguments = {"x"}}));
-  CHECK_FALSE(Child::spawn({.path = "/bin/true", .arguments = {"x"}, .cgroup_procs = "/nonexistent"}));
+  CHECK_FALSE(
+      Child::spawn({.path = "/bin/true", .arguments = {"x"}, .cgroup_procs = "/nonexistent"}));
 }
 
 TEST_CASE("a child is stopped even when it ignores SIGTERM, and never outlives its owner") {
-  auto stubborn = Child::spawn({.path = "/bin/sh", .arguments = {"sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}});
+  auto stubborn = Child::spawn(
+      {.path = "/bin/sh", .arguments = {"sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}});
   REQUIRE(stubborn);
   CHECK_FALSE(stubborn->wait_for(milliseconds(0)));
   CHECK(stubborn->stop(milliseconds(100)).was_signalled());
@@ -122,9 +132,11 @@ TEST_CASE("a child is stopped even when it ignores SIGTERM, and never outlives i
 
 TEST_CASE("a child gets the environment on top of ours, each name once") {
   setenv("TIARA_TEST_NAME", "old", 1);
-  auto child = Child::spawn({.path = "/bin/sh",
-                             .arguments = {"sh", "-c", "[ \"$TIARA_TEST_NAME\" = new ] && [ $(env | grep -c TIARA_TEST_NAME) = 1 ]"},
-                             .environment = {{"TIARA_TEST_NAME", "new"}}});
+  auto child = Child::spawn(
+      {.path = "/bin/sh",
+       .arguments = {"sh", "-c",
+                     "[ \"$TIARA_TEST_NAME\" = new ] && [ $(env | grep -c TIARA_TEST_NAME) = 1 ]"},
+       .environment = {{"TIARA_TEST_NAME", "new"}}});
   REQUIRE(child);
   CHECK(child->wait_for(milliseconds(10'000))->shell_status() == 0);
 }
@@ -170,7 +182,8 @@ TEST_CASE("text fields that another process left without an end do not run over"
   auto& process = file->page().processes[0];
   memset(process.command, 'x', sizeof process.command);
   memset(process.note, 'y', sizeof process.note);
-  CHECK(to_json(*file)["processes"][0]["command"].get<std::string>().size() == sizeof process.command);
+  CHECK(to_json(*file)["processes"][0]["command"].get<std::string>().size() ==
+        sizeof process.command);
 }
 
 }  // namespace tiara::apps
