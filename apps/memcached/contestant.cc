@@ -90,7 +90,8 @@ std::string Contestant::name() const {
   return fmt::format("{} {:.3g}%", to_string(kind), 100 * share);
 }
 
-Server::RemoveFolder::~RemoveFolder() {
+Server::TemporaryFolder::~TemporaryFolder() {
+  if (path.empty()) return;
   std::error_code ignored;
   std::filesystem::remove_all(path, ignored);
 }
@@ -152,7 +153,7 @@ Result<void> Server::add_tiara(ChildOptions& child, Config config, Bytes limit, 
 Result<std::string> Server::start_node(Bytes pool) {
   char folder[] = "/tmp/tiara-bench-XXXXXX";
   if (mkdtemp(folder) == nullptr) return std::unexpected(system_error("mkdtemp", folder));
-  folder_ = std::make_unique<RemoveFolder>(RemoveFolder{folder});
+  folder_.path = folder;
   // memcached gives up root (-u nobody) and may connect afterwards.
   if (chmod(folder, 0711) != 0) return std::unexpected(system_error("chmod", folder));
   const std::string path = fmt::format("{}/node.sock", folder);

@@ -66,11 +66,10 @@ class Server {
   // Destroyed from the bottom up: the server, then what it used.
   std::unique_ptr<ZramSwap> zram_;
   std::unique_ptr<MemoryCgroup> cgroup_;
-  struct RemoveFolder {
+  struct TemporaryFolder {
     std::string path;
-    ~RemoveFolder();
-  };
-  std::unique_ptr<RemoveFolder> folder_;
+    ~TemporaryFolder();  // removes it, if there is one
+  } folder_;
   Child node_;
   std::optional<StatsFile> stats_;
   UniqueFd output_;  // what the server writes on stdout and stderr

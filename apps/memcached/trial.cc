@@ -103,6 +103,8 @@ Outcome run_trial(const Contestant& contestant, const TrialOptions& options, Byt
     for (int i = 0; i < 50 && !hooks.is_interrupted() && !(end = (*server)->obituary()); ++i)
       usleep(10'000);
     outcome.unavailable = end ? *end : measured.error().message;
+    // The baseline's own death is its figure, not a failure of ours.
+    outcome.is_excused = contestant.kind == Kind::kZram;
     if (hooks.is_interrupted() || attempt == attempts) return outcome;
   }
 }
