@@ -102,6 +102,15 @@ void copy_into_a_range_that_is_gone_says_missing() {
   EXPECT(pair.uffd.copy(page_of(pair.far, 0), pattern, kPageSize).status == IoStatus::kMissing);
 }
 
+void copy_across_mappings_says_missing_although_each_page_is_there() {
+  Pair pair(UFFD_FEATURE_SIGBUS, Delivery::kSignal, false);
+  EXPECT(mprotect(page_of(pair.far, 0), kPageSize, PROT_READ) == 0);
+  const auto both = pair.uffd.copy(page_of(pair.far, 0), pattern, 2 * kPageSize);
+  EXPECT(both.status == IoStatus::kMissing && both.done == 0);
+  EXPECT(pair.uffd.copy(page_of(pair.far, 0), pattern, kPageSize).status == IoStatus::kDone);
+  EXPECT(pair.uffd.copy(page_of(pair.far, 1), pattern, kPageSize).status == IoStatus::kDone);
+}
+
 void move_freezes_content_and_brings_it_back() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 5);
@@ -270,6 +279,7 @@ constexpr Case kCases[] = {
     CASE(a_system_call_on_a_missing_page_waits_in_message_mode),
     CASE(copy_over_a_mapped_page_says_exists),
     CASE(copy_into_a_range_that_is_gone_says_missing),
+    CASE(copy_across_mappings_says_missing_although_each_page_is_there),
     CASE(move_freezes_content_and_brings_it_back),
     CASE(move_skips_holes_only_when_asked),
     CASE(move_stops_where_the_destination_is_taken_even_at_a_hole),
