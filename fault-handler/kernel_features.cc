@@ -27,10 +27,12 @@ Result<Features> probe_features() {
   found.list = {
       feature("userfaultfd", true, true, "far memory at all", ""),
       feature("signal delivery (UFFD_FEATURE_SIGBUS)", found.has_signal_delivery, false,
-              "a thread serves its own page faults: three to nine times faster than messages", "use Linux 4.14 or later"),
+              "a thread serves its own page faults: three to nine times faster than messages",
+              "use Linux 4.14 or later"),
       feature("message delivery (kernel-mode faults)", found.has_message_delivery, false,
               "system calls may meet pages that are away",
-              "run as root, set vm.unprivileged_userfaultfd=1, or give access to /dev/userfaultfd; or use --fault signal"),
+              "run as root, set vm.unprivileged_userfaultfd=1, or give access to /dev/userfaultfd; or use "
+              "--fault signal"),
       feature("UFFDIO_MOVE", found.has_move, false, "eviction without copying, safe against pinned pages",
               "use Linux 6.8 or later; until then pages are protected and copied"),
       feature("write protection (UFFD_FEATURE_PAGEFAULT_FLAG_WP)", found.has_write_protect, !found.has_move,

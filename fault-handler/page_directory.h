@@ -97,7 +97,9 @@ class PageDirectory {
   ContentHash& hash(PageNumber page) { return hashes_[page.value]; }
 
   uint32_t cluster_pages() const { return 1u << cluster_shift_; }
-  uint32_t cluster_count() const { return static_cast<uint32_t>((pages_.value + cluster_pages() - 1) >> cluster_shift_); }
+  uint32_t cluster_count() const {
+    return static_cast<uint32_t>((pages_.value + cluster_pages() - 1) >> cluster_shift_);
+  }
   ClusterNumber cluster_of(PageNumber page) const { return {static_cast<uint32_t>(page.value >> cluster_shift_)}; }
   PageNumber first_page(ClusterNumber cluster) const { return {uint64_t{cluster.value} << cluster_shift_}; }
   uint32_t position_of(PageNumber page) const { return static_cast<uint32_t>(page.value & (cluster_pages() - 1)); }

@@ -34,7 +34,8 @@ PagesResult UffdPageMapper::copy_out(PageNumber first, uint32_t count, StagingPl
   if (copied.done > 0) drop(first, copied.done);
   if (copied.done < count) {
     const size_t rest = size_t{count - copied.done} << kPageShift;
-    const IoStatus undone = uffd_.write_protect(address_of(first + PageCount{copied.done}), rest, Protection::kWritable);
+    std::byte* const kept = address_of(first + PageCount{copied.done});
+    const IoStatus undone = uffd_.write_protect(kept, rest, Protection::kWritable);
     TIARA_CHECK(undone == IoStatus::kDone || undone == IoStatus::kDying);
   }
   return copied;

@@ -85,7 +85,8 @@ void wait_for_change(AtomicPageWord& word, PageWord seen) {
   if (PageWord(current).without(kWaiters) != seen.without(kWaiters)) return;
   const PageWord marked = PageWord(current).with(kWaiters);
   // Relaxed: the flag only asks for a wake-up; the futex call compares the word again.
-  if (current != marked.raw() && !word.compare_exchange_strong(current, marked.raw(), std::memory_order_relaxed)) return;
+  if (current != marked.raw() && !word.compare_exchange_strong(current, marked.raw(), std::memory_order_relaxed))
+    return;
   (void)os::futex_wait(word, marked.raw(), kWaitSlice, os::FutexScope::kPrivate);
 }
 

@@ -186,7 +186,8 @@ void Resolver::fetch(Claim& claim) noexcept {
   const std::byte* bytes = loan.bytes().data();
   for (uint32_t i = 0; i < claim.count; ++i) {
     const PageNumber page = claim.first + PageCount{i};
-    if (hash_page(bytes + (size_t{i} << kPageShift)) != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
+    const ContentHash hash = hash_page(bytes + (size_t{i} << kPageShift));
+    if (hash != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
   }
   install(claim, 0, claim.count, bytes, kRemote);
 }

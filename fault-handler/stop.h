@@ -7,8 +7,9 @@
 
 namespace tiara::fault {
 
-// "WHAT page N (of node NODE)"; async-signal-safe, allocates nothing. Never returns.
-[[noreturn]] void stop_process(stats::ProcessStats& stats, int exit_status, const char* what, const char* cure) noexcept;
+// "WHAT; CURE"; async-signal-safe, allocates nothing. Never returns.
+[[noreturn]] void stop_process(stats::ProcessStats& stats, int exit_status, const char* what,
+                               const char* cure) noexcept;
 
 // The store could not do `deed` ("fetching", "writing back") to `page`; `status` is not kOk.
 [[noreturn]] void stop_for_store(stats::ProcessStats& stats, pagetable::StoreStatus status, const char* deed,

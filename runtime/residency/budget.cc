@@ -54,7 +54,8 @@ void Budget::measured(Bytes near_memory, uint32_t threads) noexcept {
   stats_.counters.budget_pages.store(limit == kUnlimited ? 0 : limit, std::memory_order_relaxed);
   const bool is_at_floor = local_.bytes && near_memory.value + (floor_pages() << kPageShift) > local_.bytes->value;
   if (is_at_floor && !has_noted_floor_.exchange(true) && stats_.note[0] == 0) {
-    constexpr char kNote[] = "--local is less than the program's near memory: far memory runs at its floor; raise --local";
+    constexpr char kNote[] =
+        "--local is less than the program's near memory: far memory runs at its floor; raise --local";
     static_assert(sizeof kNote <= sizeof stats_.note);
     memcpy(stats_.note, kNote, sizeof kNote);
   }

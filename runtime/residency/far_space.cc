@@ -70,15 +70,16 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
   }
   if (choice.delivery == fault::Delivery::kMessage && !features.has_message_delivery)
     return fail(ErrorCode::kNoPermission,
-                "userfaultfd may not serve system calls of this user; set vm.unprivileged_userfaultfd=1, give access to "
-                "/dev/userfaultfd, run as root, or use --fault signal");
+                "userfaultfd may not serve system calls of this user; set vm.unprivileged_userfaultfd=1, give access "
+                "to /dev/userfaultfd, run as root, or use --fault signal");
   switch (config.evict_with) {
     case EvictWith::kAuto: choice.unmap_by = features.has_move ? UnmapBy::kMove : UnmapBy::kCopy; break;
     case EvictWith::kMove: choice.unmap_by = UnmapBy::kMove; break;
     case EvictWith::kCopy: choice.unmap_by = UnmapBy::kCopy; break;
   }
   if (choice.unmap_by == UnmapBy::kMove && !features.has_move)
-    return fail(ErrorCode::kUnsupported, "this kernel has no UFFDIO_MOVE; use --evict-with copy, or Linux 6.8 or later");
+    return fail(ErrorCode::kUnsupported,
+                "this kernel has no UFFDIO_MOVE; use --evict-with copy, or Linux 6.8 or later");
   if (choice.unmap_by == UnmapBy::kCopy && !features.has_write_protect)
     return fail(ErrorCode::kUnsupported, "this kernel cannot write-protect by userfaultfd; use Linux 5.13 or later");
   return choice;
@@ -217,7 +218,8 @@ void FarSpace::reclaim_foreign(std::span<std::byte> pages) noexcept {
   const size_t length = range.count.bytes().value;
   pager_.discard(range, 0, fault::kNear | fault::kProtected);
   // Unreachable until registered: a page mapped by the kernel itself would be unknown to us.
-  void* fresh = os::raw_mmap(address, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  void* fresh = os::raw_mmap(address, length, PROT_NONE, kFlags, -1, 0);
   TIARA_CHECK(fresh == address);
   (void)os::raw_madvise(address, length, MADV_NOHUGEPAGE);
   TIARA_CHECK(os::raw_madvise(address, length, MADV_DONTFORK) == 0);

@@ -157,7 +157,8 @@ void Pager::take_away_at_random(uint64_t random, PageCount pages) noexcept {
     state ^= state >> 7;
     state ^= state << 17;
     const uint64_t positions = state * 0x9E3779B97F4A7C15u;
-    const Evictor::Result taken = evictor_.evict(ClusterNumber{static_cast<uint32_t>((state >> 20) % clusters)}, positions);
+    const ClusterNumber cluster{static_cast<uint32_t>((state >> 20) % clusters)};
+    const Evictor::Result taken = evictor_.evict(cluster, positions);
     if (taken.staged == 0) continue;
     stats::bump(parts_.counters().chaos_evictions, taken.staged);
     break;
@@ -187,7 +188,8 @@ bool Pager::has_flagged(PageRange range, uint32_t flags) const noexcept {
 void Pager::make_near(PageRange range) noexcept {
   change_flags(range, fault::kNear, 0);
   for (PageNumber page = range.first; page < range.end();) {
-    const uint32_t done = resolver_.bring_in(page, static_cast<uint32_t>(std::min<uint64_t>(64, (range.end() - page).value)));
+    const uint64_t ahead = std::min<uint64_t>(64, (range.end() - page).value);
+    const uint32_t done = resolver_.bring_in(page, static_cast<uint32_t>(ahead));
     page = page + PageCount{std::max(done, 1u)};
   }
 }
@@ -195,7 +197,8 @@ void Pager::make_near(PageRange range) noexcept {
 void Pager::release_near(PageRange range) noexcept {
   change_flags(range, 0, fault::kNear);
   for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1})
-    if (load(parts_.directory.word(page)).state() == PageState::kResident) parts_.queue(parts_.directory.cluster_of(page));
+    if (load(parts_.directory.word(page)).state() == PageState::kResident)
+      parts_.queue(parts_.directory.cluster_of(page));
 }
 
 PinSlot Pager::pin(PageRange range) noexcept {

@@ -24,7 +24,8 @@ stats::ProcessStats process_stats;
 
 void on_sigbus(int, siginfo_t* info, void*) {
   const auto all = space->reservation();
-  if (fault::handle_sigbus(space->pager().resolver(), all.data(), all.size(), *info) != fault::Verdict::kHandled) abort();
+  if (fault::handle_sigbus(space->pager().resolver(), all.data(), all.size(), *info) != fault::Verdict::kHandled)
+    abort();
 }
 
 // Runs `ending` on a filled space in a child process; returns its exit status and what it wrote to stderr.
@@ -49,7 +50,8 @@ Ending end_of(Run ending) {
     if (!uffd) _exit(77);
     static ArrayPageStore store(PageCount{1 << 14});
     strcpy(process_stats.node, "test:");
-    auto made = residency::FarSpace::create(config, *choice, std::move(*uffd), store, PageCount{1 << 14}, process_stats);
+    constexpr PageCount kMost{1 << 14};
+    auto made = residency::FarSpace::create(config, *choice, std::move(*uffd), store, kMost, process_stats);
     if (!made) _exit(77);
     space = *made;
     EXPECT(fault::install_sigbus_handler(on_sigbus).has_value());

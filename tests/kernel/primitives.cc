@@ -33,6 +33,10 @@ struct Pair {
     EXPECT(uffd.register_range(far, write_protect).has_value());
     EXPECT(uffd.register_range(staging, write_protect).has_value());
   }
+  // The first pages of the far range to the same places of staging.
+  fault::IoResult move_out(size_t pages, Holes holes = Holes::kAllowed) {
+    return uffd.move(page_of(staging, 0), page_of(far, 0), pages * kPageSize, holes);
+  }
   void fill(size_t page, uint8_t value) {
     memset(pattern, value, kPageSize);
     EXPECT(uffd.copy(page_of(far, page), pattern, kPageSize).status == IoStatus::kDone);
@@ -114,10 +118,11 @@ void copy_across_mappings_says_missing_although_each_page_is_there() {
 void move_freezes_content_and_brings_it_back() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 5);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kForbidden).status == IoStatus::kDone);
+  EXPECT(pair.move_out(1, Holes::kForbidden).status == IoStatus::kDone);
   EXPECT(read_byte(page_of(pair.staging, 0)) == 5);
   EXPECT(raises_sigbus([&] { (void)read_byte(page_of(pair.far, 0)); }));
-  EXPECT(pair.uffd.move(page_of(pair.far, 0), page_of(pair.staging, 0), kPageSize, Holes::kForbidden).status == IoStatus::kDone);
+  const auto back = pair.uffd.move(page_of(pair.far, 0), page_of(pair.staging, 0), kPageSize, Holes::kForbidden);
+  EXPECT(back.status == IoStatus::kDone);
   EXPECT(read_byte(page_of(pair.far, 0)) == 5);
 }
 
@@ -125,11 +130,11 @@ void move_skips_holes_only_when_asked() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 1);
   pair.fill(3, 3);
-  const auto strict = pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), 4 * kPageSize, Holes::kForbidden);
+  const auto strict = pair.move_out(4, Holes::kForbidden);
   EXPECT(strict.status == IoStatus::kMissing && strict.done == kPageSize);
   pair.fill(0, 1);
   EXPECT(madvise(pair.staging.data(), pair.staging.size(), MADV_DONTNEED) == 0);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), 4 * kPageSize, Holes::kAllowed).status == IoStatus::kDone);
+  EXPECT(pair.move_out(4).status == IoStatus::kDone);
   EXPECT(read_byte(page_of(pair.staging, 0)) == 1 && read_byte(page_of(pair.staging, 3)) == 3);
 }
 
@@ -138,7 +143,7 @@ void move_stops_where_the_destination_is_taken_even_at_a_hole() {
   pair.fill(0, 1);
   pair.fill(2, 2);
   EXPECT(pair.uffd.copy(page_of(pair.staging, 1), pattern, kPageSize).status == IoStatus::kDone);
-  const auto result = pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), 3 * kPageSize, Holes::kAllowed);
+  const auto result = pair.move_out(3);
   EXPECT(result.status == IoStatus::kExists && result.done == kPageSize);
 }
 
@@ -146,23 +151,24 @@ void move_of_a_differently_protected_range_is_refused() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 1);
   EXPECT(mprotect(page_of(pair.far, 0), kPageSize, PROT_READ) == 0);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kRefused);
+  EXPECT(pair.move_out(1).status == IoStatus::kRefused);
   EXPECT(mprotect(page_of(pair.far, 0), kPageSize, PROT_READ | PROT_WRITE) == 0);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kDone);
+  EXPECT(pair.move_out(1).status == IoStatus::kDone);
 }
 
 void move_of_a_locked_page_is_refused() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 1);
   if (mlock(page_of(pair.far, 0), kPageSize) != 0) skip("mlock is not allowed here (RLIMIT_MEMLOCK)");
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kRefused);
+  EXPECT(pair.move_out(1).status == IoStatus::kRefused);
 }
 
 void move_to_an_unregistered_range_is_refused() {
   Pair pair(kMoveFeatures);
   pair.fill(0, 1);
   const auto elsewhere = make_range(1);
-  EXPECT(pair.uffd.move(elsewhere.data(), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kRefused);
+  const auto moved = pair.uffd.move(elsewhere.data(), page_of(pair.far, 0), kPageSize, Holes::kAllowed);
+  EXPECT(moved.status == IoStatus::kRefused);
 }
 
 void move_of_a_page_shared_after_fork_is_busy_until_it_is_written() {
@@ -177,10 +183,10 @@ void move_of_a_page_shared_after_fork_is_busy_until_it_is_written() {
     (void)!read(done[0], &byte, 1);  // lives until the parent has looked
     _exit(0);
   }
-  const auto busy = pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed);
+  const auto busy = pair.move_out(1);
   EXPECT(busy.status == IoStatus::kBusy);
   __atomic_fetch_or(reinterpret_cast<uint8_t*>(page_of(pair.far, 0)), 0, __ATOMIC_RELAXED);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kDone);
+  EXPECT(pair.move_out(1).status == IoStatus::kDone);
   close(done[1]);
   EXPECT(waitpid(child, nullptr, 0) == child);
 }
@@ -189,7 +195,7 @@ void a_forked_child_reads_zeros_for_pages_that_are_away() {
   // The fact that makes ForkedChild necessary.
   Pair pair(kMoveFeatures);
   pair.fill(0, 1);
-  EXPECT(pair.uffd.move(page_of(pair.staging, 0), page_of(pair.far, 0), kPageSize, Holes::kAllowed).status == IoStatus::kDone);
+  EXPECT(pair.move_out(1).status == IoStatus::kDone);
   const pid_t child = fork();
   if (child == 0) _exit(read_byte(page_of(pair.far, 0)) == 0 ? 0 : 1);
   int status = 0;

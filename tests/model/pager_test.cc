@@ -31,7 +31,8 @@ uint64_t seed_of_run() {
 }
 
 struct World {
-  explicit World(PagerOptions chosen, ArrayPageStore::Kind kind = ArrayPageStore::Kind::kSynchronous, uint32_t refusals = 50)
+  explicit World(PagerOptions chosen, ArrayPageStore::Kind kind = ArrayPageStore::Kind::kSynchronous,
+                 uint32_t refusals = 50)
       : options(chosen), store(PageCount{kPages}, kind),
         kernel(kPages, kSlots, directory_cluster_pages(options.evict_cluster), refusals),
         pager(*Pager::create_memory(PageCount{kPages}, options), kernel, store, stats, options) {}

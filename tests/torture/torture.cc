@@ -405,7 +405,8 @@ void Worker::shared_pages() {
 // A fork every so often: the parent must not notice, and the child must keep or refuse, never invent.
 void fork_now_and_then() {
   while (!is_over && wrong == 0) {
-    for (int i = 0; i < 20 && !is_over; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    for (int i = 0; i < 20 && !is_over; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));  // sleep: paces the forks
     const pid_t child = fork();
     if (child == 0) _exit(0);
     if (child > 0) (void)waitpid(child, nullptr, 0);
@@ -490,7 +491,7 @@ int main(int argc, char** argv) {
   if (options.has_forks) threads.emplace_back(fork_now_and_then);
   uint64_t last = 0;
   for (int second = 0; second < options.seconds && wrong == 0; ++second) {
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    std::this_thread::sleep_for(std::chrono::seconds(1));  // sleep: the run's length is given in seconds
     const uint64_t now = operations.load();
     if (second % 10 == 9) {
       // Progress is part of the contract: ten seconds without any is a hang.
