@@ -36,7 +36,8 @@ const layout::SpaceDescriptor& space_of(const nic::Invocation& invocation) noexc
 
 nic::Outcome rpc_walk(const nic::Invocation& invocation) noexcept {
   if (invocation.arguments.size() != 1) return refused(nic::Refusal::kArgumentCount);
-  const WalkResult found = walk(pool_of(invocation), space_of(invocation), {invocation.arguments[0]});
+  const WalkResult found =
+      walk(pool_of(invocation), space_of(invocation), {invocation.arguments[0]});
   if (found.end == WalkEnd::kPageRange) return failed(layout::FailReason::kPageRange);
   if (found.end == WalkEnd::kCorrupt) return failed(layout::FailReason::kCorrupt);
   nic::Outcome outcome;
@@ -68,7 +69,8 @@ nic::Outcome rpc_read(const nic::Invocation& invocation) noexcept {
     }
     if (entry == 0) continue;
     if (!is_frame_inside(pool, entry)) return failed(layout::FailReason::kCorrupt);
-    if (invocation.reply.size() - outcome.reply_bytes < kPageSize) return refused(nic::Refusal::kReplyRoom);
+    if (invocation.reply.size() - outcome.reply_bytes < kPageSize)
+      return refused(nic::Refusal::kReplyRoom);
     std::memcpy(invocation.reply.data() + outcome.reply_bytes, pool.data() + entry, kPageSize);
     outcome.reply_bytes += kPageSize;
     outcome.results[kReadPresent] |= rest & -rest;
@@ -78,11 +80,13 @@ nic::Outcome rpc_read(const nic::Invocation& invocation) noexcept {
   return outcome;
 }
 
-StoreStatus one_sided_read(nic::Channel& channel, uint64_t offset, std::span<std::byte> out) noexcept {
+StoreStatus one_sided_read(nic::Channel& channel, uint64_t offset,
+                           std::span<std::byte> out) noexcept {
   const std::array<uint64_t, 2> arguments{offset, out.size()};
   const nic::Reply reply = channel.call({nic::kOneSidedRead, {}, arguments}, out);
   if (reply.call == nic::CallStatus::kNodeLost) return StoreStatus::kNodeLost;
-  const bool is_whole = reply.outcome.status == nic::Status::kOk && reply.outcome.reply_bytes == out.size();
+  const bool is_whole =
+      reply.outcome.status == nic::Status::kOk && reply.outcome.reply_bytes == out.size();
   return is_whole ? StoreStatus::kOk : StoreStatus::kCorrupt;
 }
 
@@ -96,11 +100,14 @@ Result<OneSidedReader> OneSidedReader::create(nic::Channel& channel, nic::Addres
   // The low bits of an address space's name are the index of its descriptor.
   const uint64_t offset = layout::descriptor_offset(space.value % layout::kMaxSpaces);
   layout::SpaceDescriptor descriptor;
-  if (one_sided_read(channel, offset, std::as_writable_bytes(std::span(&descriptor, 1))) != StoreStatus::kOk)
-    return fail(ErrorCode::kNoPermission, "the node does not answer one-sided reads; start it with --baselines");
+  if (one_sided_read(channel, offset, std::as_writable_bytes(std::span(&descriptor, 1))) !=
+      StoreStatus::kOk)
+    return fail(ErrorCode::kNoPermission,
+                "the node does not answer one-sided reads; start it with --baselines");
   if (descriptor.root == 0 || descriptor.levels < 1 || descriptor.levels > layout::kMaxLevels)
     return fail(ErrorCode::kNotFound, "the address space has no table to walk; store a page first");
-  return OneSidedReader(channel, layout::entry_of(descriptor.root), static_cast<uint32_t>(descriptor.levels));
+  return OneSidedReader(channel, layout::entry_of(descriptor.root),
+                        static_cast<uint32_t>(descriptor.levels));
 }
 
 OneSidedReader::Translation OneSidedReader::walk(PageNumber page) noexcept {
@@ -109,7 +116,8 @@ OneSidedReader::Translation OneSidedReader::walk(PageNumber page) noexcept {
   for (uint32_t level = levels_; level > 0; --level) {
     uint64_t entry = 0;
     result.entry_offset = table + layout::entry_index(page.value, level) * sizeof(uint64_t);
-    result.status = one_sided_read(*channel_, result.entry_offset, std::as_writable_bytes(std::span(&entry, 1)));
+    result.status = one_sided_read(*channel_, result.entry_offset,
+                                   std::as_writable_bytes(std::span(&entry, 1)));
     if (result.status != StoreStatus::kOk || entry == 0) return result;
     table = entry & ~layout::kEntryFlagsMask;
   }

@@ -1,8 +1,11 @@
-// What the operators are measured against, each written as well as its kind allows and over the same channel:
+// What the operators are measured against, each written as well as its kind allows and over the
+// same channel:
 //
-//   one-sided  the client walks: one READ per level, then one for the page; the root is known beforehand
-//   cached     the client knows the page's offset already: one READ. What a flat remote memory can do, and the
-//              floor of every walk; it cannot survive a page being moved, shared or freed behind its back
+//   one-sided  the client walks: one READ per level, then one for the page; the root is known
+//   beforehand cached     the client knows the page's offset already: one READ. What a flat remote
+//   memory can do, and the
+//              floor of every walk; it cannot survive a page being moved, shared or freed behind
+//              its back
 //   RPC        a plain C++ -O2 walk on the node's CPU: one round trip
 //
 // All need a node that was started for baselines: one-sided reads see every tenant's bytes.
@@ -25,11 +28,12 @@ inline constexpr const char* kRpcWalk = "rpc_walk";
 inline constexpr const char* kRpcRead = "rpc_read";
 std::vector<nic::NativeOperator> baseline_operators();
 
-// Reads one address space's table and pages with one-sided READs. Thread-safe, no allocation after create().
+// Reads one address space's table and pages with one-sided READs. Thread-safe, no allocation after
+// create().
 class OneSidedReader {
  public:
-  // Reads the descriptor (root and depth), as a client would when it connects. The root must exist: store a page
-  // first. `channel` must outlive the reader.
+  // Reads the descriptor (root and depth), as a client would when it connects. The root must exist:
+  // store a page first. `channel` must outlive the reader.
   static Result<OneSidedReader> create(nic::Channel& channel, nic::AddressSpaceId space);
 
   struct Translation {

@@ -1,4 +1,5 @@
-// The operators that every memory node of this version brings along, assembled and verified when it was built.
+// The operators that every memory node of this version brings along, assembled and verified when it
+// was built.
 #pragma once
 
 #include <span>

@@ -42,7 +42,9 @@ class Checker {
   bool read_headers() {
     const uint64_t frames = pool_.size() >> kPageShift;
     if (frames <= layout::kFirstDataFrame) {
-      found({.kind = DefectKind::kBadHeader, .expected = layout::kFirstDataFrame + 1, .actual = frames});
+      found({.kind = DefectKind::kBadHeader,
+             .expected = layout::kFirstDataFrame + 1,
+             .actual = frames});
       return false;
     }
     const auto header = read<layout::PoolHeader>(0);
@@ -59,7 +61,9 @@ class Checker {
     return true;
   }
 
-  bool is_handed_out(uint64_t frame) const { return frame >= layout::kFirstDataFrame && frame < handed_out_; }
+  bool is_handed_out(uint64_t frame) const {
+    return frame >= layout::kFirstDataFrame && frame < handed_out_;
+  }
 
   void follow_free_list() {
     uint64_t frame = alloc_.head & layout::kHeadFrameMask;
@@ -81,7 +85,8 @@ class Checker {
   void check_space(uint32_t index) {
     const auto space = read<layout::SpaceDescriptor>(layout::descriptor_offset(index));
     if (space.state != static_cast<uint64_t>(layout::SpaceState::kLive)) {
-      if (space.root != 0) found({.kind = DefectKind::kOrphan, .space = index, .frame = space.root});
+      if (space.root != 0)
+        found({.kind = DefectKind::kOrphan, .space = index, .frame = space.root});
       return;
     }
     ++report_.live_spaces;
@@ -93,25 +98,37 @@ class Checker {
     space_ = index;
     max_pages_ = space.max_pages;
     pages_ = tables_ = 0;
-    if (space.root != 0) visit(layout::entry_of(space.root), static_cast<uint32_t>(space.levels), 0);
+    if (space.root != 0)
+      visit(layout::entry_of(space.root), static_cast<uint32_t>(space.levels), 0);
     if (pages_ != space.pages)
-      found({.kind = DefectKind::kWrongPageCount, .space = index, .expected = pages_, .actual = space.pages});
+      found({.kind = DefectKind::kWrongPageCount,
+             .space = index,
+             .expected = pages_,
+             .actual = space.pages});
     if (tables_ != space.tables)
-      found({.kind = DefectKind::kWrongTableCount, .space = index, .expected = tables_, .actual = space.tables});
+      found({.kind = DefectKind::kWrongTableCount,
+             .space = index,
+             .expected = tables_,
+             .actual = space.tables});
     report_.pages += pages_;
     report_.tables += tables_;
   }
 
-  // `entry` stands for the pages from `page`; `level` 0 is a page, 1 a leaf table. Depth is at most kMaxLevels.
+  // `entry` stands for the pages from `page`; `level` 0 is a page, 1 a leaf table. Depth is at most
+  // kMaxLevels.
   void visit(uint64_t entry, uint32_t level, uint64_t page) {
     if ((entry & layout::kEntryFlagsMask) != 0)
-      found({.kind = DefectKind::kReservedFlags, .space = space_, .page = page, .frame = layout::frame_of(entry)});
+      found({.kind = DefectKind::kReservedFlags,
+             .space = space_,
+             .page = page,
+             .frame = layout::frame_of(entry)});
     const uint64_t frame = layout::frame_of(entry);
     if (!is_handed_out(frame)) {
       found({.kind = DefectKind::kOutOfRange, .space = space_, .page = page, .frame = frame});
       return;
     }
-    if (page >= max_pages_) found({.kind = DefectKind::kOrphan, .space = space_, .page = page, .frame = frame});
+    if (page >= max_pages_)
+      found({.kind = DefectKind::kOrphan, .space = space_, .page = page, .frame = frame});
     if (owners_[frame] != Owner::kNobody) {
       const DefectKind kind =
           owners_[frame] == Owner::kFree ? DefectKind::kFreeAndMapped : DefectKind::kDoubleMapped;
@@ -148,9 +165,10 @@ class Checker {
   std::span<const std::byte> pool_;
   CheckReport report_;
   layout::AllocHeader alloc_{};
-  uint64_t handed_out_ = 0;       // frames below this were handed out at least once (or are the node's own)
+  uint64_t handed_out_ =
+      0;  // frames below this were handed out at least once (or are the node's own)
   std::vector<Owner> owners_;
-  uint32_t space_ = kNoSpace;     // of the walk that runs
+  uint32_t space_ = kNoSpace;  // of the walk that runs
   uint64_t max_pages_ = 0;
   uint64_t pages_ = 0;
   uint64_t tables_ = 0;
@@ -182,10 +200,13 @@ std::string describe(const Defect& defect) {
     line += ": space " + std::to_string(defect.space) + ", page " + std::to_string(defect.page);
   if (defect.frame != 0) line += ", frame " + std::to_string(defect.frame);
   if (defect.expected != 0 || defect.actual != 0)
-    line += ": expected " + std::to_string(defect.expected) + ", found " + std::to_string(defect.actual);
+    line += ": expected " + std::to_string(defect.expected) + ", found " +
+            std::to_string(defect.actual);
   return line;
 }
 
-CheckReport check_pool(std::span<const std::byte> pool) { return Checker(pool).run(); }
+CheckReport check_pool(std::span<const std::byte> pool) {
+  return Checker(pool).run();
+}
 
 }  // namespace tiara::pagetable

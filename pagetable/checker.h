@@ -1,8 +1,9 @@
 // The pool checker: walks every frame's owner and says what is wrong.
 //
-// A pool is sound when every frame that was ever handed out is exactly one of: the node's own, on the free list,
-// a table of one live address space, or a page of one live address space; and when the counters say so too.
-// The pool must be quiescent (no operator running): the checker reads it without synchronisation.
+// A pool is sound when every frame that was ever handed out is exactly one of: the node's own, on
+// the free list, a table of one live address space, or a page of one live address space; and when
+// the counters say so too. The pool must be quiescent (no operator running): the checker reads it
+// without synchronisation.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +15,15 @@
 namespace tiara::pagetable {
 
 enum class DefectKind : uint8_t {
-  kBadHeader,        // magic, frame count, or never_used make no sense: nothing else was looked at
-  kBadDescriptor,    // levels or max_pages of a live space outside their limits: its tree was not walked
-  kOutOfRange,       // an entry, or a free-list link, points outside the frames that were handed out
-  kDoubleMapped,     // a frame is reached twice through tables
-  kFreeAndMapped,    // a frame is on the free list and in a table
-  kFreeListCycle,    // the free list comes back to a frame
-  kOrphan,           // reachable memory that no operator can reach: a tree under a dead descriptor, or an entry for
-                     // page numbers at or above the space's max_pages
+  kBadHeader,      // magic, frame count, or never_used make no sense: nothing else was looked at
+  kBadDescriptor,  // levels or max_pages of a live space outside their limits: its tree was not
+                   // walked
+  kOutOfRange,     // an entry, or a free-list link, points outside the frames that were handed out
+  kDoubleMapped,   // a frame is reached twice through tables
+  kFreeAndMapped,  // a frame is on the free list and in a table
+  kFreeListCycle,  // the free list comes back to a frame
+  kOrphan,  // reachable memory that no operator can reach: a tree under a dead descriptor, or an
+            // entry for page numbers at or above the space's max_pages
   kLeak,             // handed out, not free, in no table
   kReservedFlags,    // flag bits of an entry are not zero
   kWrongPageCount,   // SpaceDescriptor::pages
@@ -52,8 +54,8 @@ struct CheckReport {
   uint64_t live_spaces = 0;
   uint64_t pages = 0;
   uint64_t tables = 0;
-  uint64_t free_frames = 0;   // on the free list
-  uint64_t never_used = 0;    // frames that were never handed out
+  uint64_t free_frames = 0;  // on the free list
+  uint64_t never_used = 0;   // frames that were never handed out
 
   bool is_sound() const { return defect_count == 0; }
 };
@@ -61,7 +63,8 @@ struct CheckReport {
 // A broken pool can have a defect per frame; the first few hundred say what happened.
 inline constexpr size_t kMaxListedDefects = 256;
 
-// `pool` is the whole pool from its first frame, 8-byte aligned. Reads nothing outside it, whatever it holds.
+// `pool` is the whole pool from its first frame, 8-byte aligned. Reads nothing outside it, whatever
+// it holds.
 CheckReport check_pool(std::span<const std::byte> pool);
 
 }  // namespace tiara::pagetable

@@ -1,5 +1,5 @@
-// A channel that counts round trips and passes everything on: benchmarks and tests state how many a walk took
-// instead of claiming it.
+// A channel that counts round trips and passes everything on: benchmarks and tests state how many a
+// walk took instead of claiming it.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,8 @@ namespace tiara::pagetable {
 
 class CountingChannel final : public nic::Channel {
  public:
-  explicit CountingChannel(nic::Channel& inner) noexcept : inner_(inner) {}  // `inner` must outlive this
+  explicit CountingChannel(nic::Channel& inner) noexcept
+      : inner_(inner) {}  // `inner` must outlive this
 
   // Requests that were sent on the data path so far.
   uint64_t round_trips() const noexcept { return round_trips_.load(std::memory_order_relaxed); }
@@ -29,8 +30,12 @@ class CountingChannel final : public nic::Channel {
   nic::Reply collect(nic::Ticket ticket) noexcept override { return inner_.collect(ticket); }
   bool is_lost() const noexcept override { return inner_.is_lost(); }
   Result<nic::NodeInfo> info() override { return inner_.info(); }
-  Result<nic::AddressSpaceId> create_space(uint64_t max_pages) override { return inner_.create_space(max_pages); }
-  Result<void> destroy_space(nic::AddressSpaceId space) override { return inner_.destroy_space(space); }
+  Result<nic::AddressSpaceId> create_space(uint64_t max_pages) override {
+    return inner_.create_space(max_pages);
+  }
+  Result<void> destroy_space(nic::AddressSpaceId space) override {
+    return inner_.destroy_space(space);
+  }
   Result<nic::OperatorId> register_operator(std::span<const std::byte> container) override {
     return inner_.register_operator(container);
   }

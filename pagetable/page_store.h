@@ -1,7 +1,9 @@
-// Where pages go when they are not here: one far address space on a memory node, page by page number.
+// Where pages go when they are not here: one far address space on a memory node, page by page
+// number.
 //
-// The pager (fault-handler/, runtime/residency/) sees only this interface; RemotePageTable implements it over a
-// Channel with the operators of this folder, and tests implement it on a plain map.
+// The pager (fault-handler/, runtime/residency/) sees only this interface; RemotePageTable
+// implements it over a Channel with the operators of this folder, and tests implement it on a plain
+// map.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +20,15 @@ struct PageBatch {
   uint64_t bitmap = 0;
 };
 
-enum class [[nodiscard]] StoreStatus : uint8_t {
-  kOk,
-  kNodeFull,   // no frame left: nothing, or only a prefix of the batch, was stored (storing it again is right)
-  kContended,  // as kNodeFull, but only for now: other writers kept winning the node's free list. The pages are as
-               // good as unwritten and the call did not fail; store (or discard) them again later
-  kNodeLost,   // no later call will work
-  kCorrupt,    // the node answered what no right node answers (a fault, a refusal, a wrong length)
+enum class [[nodiscard]] StoreStatus : uint8_t{
+    kOk,
+    kNodeFull,   // no frame left: nothing, or only a prefix of the batch, was stored (storing it
+                 // again is right)
+    kContended,  // as kNodeFull, but only for now: other writers kept winning the node's free list.
+                 // The pages are as good as unwritten and the call did not fail; store (or discard)
+                 // them again later
+    kNodeLost,  // no later call will work
+    kCorrupt,   // the node answered what no right node answers (a fault, a refusal, a wrong length)
 };
 
 struct ReadResult {
@@ -36,15 +40,15 @@ class PageStore {
  public:
   virtual ~PageStore() = default;
 
-  // All calls: thread-safe, no allocation, bounded waiting. Two calls on one page never overlap: the caller owns
-  // the page's state word while it calls.
+  // All calls: thread-safe, no allocation, bounded waiting. Two calls on one page never overlap:
+  // the caller owns the page's state word while it calls.
 
-  // Reads the batch's pages in ONE invocation. Present pages are written to `out` packed in ascending order,
-  // kPageSize each; `out` has room for every page of the bitmap.
+  // Reads the batch's pages in ONE invocation. Present pages are written to `out` packed in
+  // ascending order, kPageSize each; `out` has room for every page of the bitmap.
   virtual ReadResult read(PageBatch batch, std::span<std::byte> out) noexcept = 0;
 
-  // Stores the batch's pages in ONE invocation; `pages` holds popcount(bitmap) pointers to kPageSize bytes, in
-  // ascending order. The bytes do not change until the call returns.
+  // Stores the batch's pages in ONE invocation; `pages` holds popcount(bitmap) pointers to
+  // kPageSize bytes, in ascending order. The bytes do not change until the call returns.
   virtual StoreStatus write(PageBatch batch, std::span<const std::byte* const> pages) noexcept = 0;
 
   // Forgets the pages of the range that have frames; unknown pages are not an error. Any length.
@@ -52,9 +56,13 @@ class PageStore {
 
   // --- pipelined writes, for write-back that nobody waits for ---
   // A store that cannot pipeline does the write at post_write and remembers its status.
-  struct PendingWrite { uint32_t value = UINT32_MAX; bool is_valid() const { return value != UINT32_MAX; } };
+  struct PendingWrite {
+    uint32_t value = UINT32_MAX;
+    bool is_valid() const { return value != UINT32_MAX; }
+  };
   // The bytes are copied before this returns. Invalid: all slots taken, collect one first.
-  virtual PendingWrite post_write(PageBatch batch, std::span<const std::byte* const> pages) noexcept = 0;
+  virtual PendingWrite post_write(PageBatch batch,
+                                  std::span<const std::byte* const> pages) noexcept = 0;
   virtual bool is_done(PendingWrite pending) noexcept = 0;
   virtual StoreStatus collect(PendingWrite pending) noexcept = 0;
 

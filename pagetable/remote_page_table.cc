@@ -15,8 +15,8 @@ namespace {
 
 using nic::pool::FailReason;
 
-// The posted write that stands for "the node was lost": collecting it says so, and a caller that waits for a free
-// slot is not left waiting for ever.
+// The posted write that stands for "the node was lost": collecting it says so, and a caller that
+// waits for a free slot is not left waiting for ever.
 constexpr uint32_t kLostWrite = UINT32_MAX - 1;
 
 enum class Verdict : uint8_t { kDone, kTryAgain, kOver };
@@ -33,7 +33,8 @@ Verdict judge(const nic::Reply& reply, StoreStatus& status) noexcept {
       if (reply.outcome.code != static_cast<uint16_t>(nic::Refusal::kOverloaded)) break;
       status = StoreStatus::kContended;
       return Verdict::kTryAgain;
-    case nic::Status::kFailed:  // the operators fail only for page numbers out of range, which callers never send
+    case nic::Status::kFailed:  // the operators fail only for page numbers out of range, which
+                                // callers never send
     case nic::Status::kFault: break;
   }
   status = StoreStatus::kCorrupt;
@@ -72,13 +73,18 @@ std::span<const std::span<const std::byte>> payload_of(PageBatch batch, uint64_t
 
 }  // namespace
 
-Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& channel, PageCount max_pages,
+Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& channel,
+                                                                 PageCount max_pages,
                                                                  Completion completion) {
   TIARA_TRY(const nic::NodeInfo info, channel.info());
   Operators operators;
-  struct Wanted { const char* name; nic::OperatorId* id; };
-  for (const Wanted& wanted : {Wanted{"pt_read", &operators.read}, Wanted{"pt_write", &operators.write},
-                               Wanted{"pt_discard", &operators.discard}, Wanted{"pt_stat", &operators.stat}}) {
+  struct Wanted {
+    const char* name;
+    nic::OperatorId* id;
+  };
+  for (const Wanted& wanted :
+       {Wanted{"pt_read", &operators.read}, Wanted{"pt_write", &operators.write},
+        Wanted{"pt_discard", &operators.discard}, Wanted{"pt_stat", &operators.stat}}) {
     bool is_found = false;
     for (const auto& [name, id] : info.operators) {
       if (name != wanted.name) continue;
@@ -86,21 +92,28 @@ Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& c
       is_found = true;
     }
     if (!is_found)
-      return fail(ErrorCode::kUnsupported, std::string("the memory node has no operator ") + wanted.name +
+      return fail(ErrorCode::kUnsupported, std::string("the memory node has no operator ") +
+                                               wanted.name +
                                                "; run a node of this version of tiara");
   }
   if (max_pages.value > info.max_pages)
     return fail(ErrorCode::kResourceExhausted,
-                "an address space of " + std::to_string(max_pages.value) + " pages is too large for this node (" +
-                    std::to_string(info.max_pages) + "); start the node with a deeper page table");
+                "an address space of " + std::to_string(max_pages.value) +
+                    " pages is too large for this node (" + std::to_string(info.max_pages) +
+                    "); start the node with a deeper page table");
   TIARA_TRY(const nic::AddressSpaceId space, channel.create_space(max_pages.value));
   return std::unique_ptr<RemotePageTable>(
       new RemotePageTable(channel, space, max_pages, operators, completion));
 }
 
-RemotePageTable::RemotePageTable(nic::Channel& channel, nic::AddressSpaceId space, PageCount max_pages,
-                                 Operators operators, Completion completion) noexcept
-    : channel_(channel), space_(space), max_pages_(max_pages), operators_(operators), completion_(completion) {}
+RemotePageTable::RemotePageTable(nic::Channel& channel, nic::AddressSpaceId space,
+                                 PageCount max_pages, Operators operators,
+                                 Completion completion) noexcept
+    : channel_(channel),
+      space_(space),
+      max_pages_(max_pages),
+      operators_(operators),
+      completion_(completion) {}
 
 RemotePageTable::~RemotePageTable() {
   // A node that is lost, or gets lost here, reaps the space by itself.
@@ -128,7 +141,8 @@ ReadResult RemotePageTable::read(PageBatch batch, std::span<std::byte> out) noex
   return {status, 0};
 }
 
-StoreStatus RemotePageTable::write(PageBatch batch, std::span<const std::byte* const> pages) noexcept {
+StoreStatus RemotePageTable::write(PageBatch batch,
+                                   std::span<const std::byte* const> pages) noexcept {
   TIARA_CHECK(pages.size() == static_cast<size_t>(std::popcount(batch.bitmap)));
   PageSpans spans;
   uint64_t missing = batch.bitmap;
@@ -136,8 +150,8 @@ StoreStatus RemotePageTable::write(PageBatch batch, std::span<const std::byte* c
   for (uint32_t attempt = 0; missing != 0 && attempt < kContendedAttempts; ++attempt) {
     if (attempt != 0) sched_yield();
     const std::array<uint64_t, 2> arguments{batch.first.value, missing};
-    const nic::Reply reply =
-        channel_.call({operators_.write, space_, arguments, payload_of(batch, missing, pages, spans)}, {});
+    const nic::Reply reply = channel_.call(
+        {operators_.write, space_, arguments, payload_of(batch, missing, pages, spans)}, {});
     status = judge_write(reply, missing, missing);
     if (status != StoreStatus::kOk && status != StoreStatus::kContended) break;
   }
@@ -169,13 +183,14 @@ StoreStatus RemotePageTable::discard(PageRange range) noexcept {
   return StoreStatus::kOk;
 }
 
-PageStore::PendingWrite RemotePageTable::post_write(PageBatch batch,
-                                                    std::span<const std::byte* const> pages) noexcept {
-  TIARA_CHECK(batch.bitmap != 0 && pages.size() == static_cast<size_t>(std::popcount(batch.bitmap)));
+PageStore::PendingWrite RemotePageTable::post_write(
+    PageBatch batch, std::span<const std::byte* const> pages) noexcept {
+  TIARA_CHECK(batch.bitmap != 0 &&
+              pages.size() == static_cast<size_t>(std::popcount(batch.bitmap)));
   PageSpans spans;
   const std::array<uint64_t, 2> arguments{batch.first.value, batch.bitmap};
-  const nic::Ticket ticket =
-      channel_.post({operators_.write, space_, arguments, payload_of(batch, batch.bitmap, pages, spans)}, {});
+  const nic::Ticket ticket = channel_.post(
+      {operators_.write, space_, arguments, payload_of(batch, batch.bitmap, pages, spans)}, {});
   if (ticket.is_valid()) return {ticket.value};
   return {channel_.is_lost() ? kLostWrite : UINT32_MAX};
 }
@@ -188,7 +203,8 @@ bool RemotePageTable::is_done(PendingWrite pending) noexcept {
 StoreStatus RemotePageTable::collect(PendingWrite pending) noexcept {
   TIARA_CHECK(pending.is_valid());
   if (pending.value == kLostWrite) return StoreStatus::kNodeLost;
-  // The batch is not remembered: any bit may be missing, and one is enough to know that it was not all stored.
+  // The batch is not remembered: any bit may be missing, and one is enough to know that it was not
+  // all stored.
   uint64_t missing = 0;
   return judge_write(channel_.collect({pending.value}), UINT64_MAX, missing);
 }
@@ -198,7 +214,8 @@ Result<RemotePageTable::Usage> RemotePageTable::usage() noexcept {
   const nic::Reply reply = channel_.call({operators_.stat, space_, arguments}, {});
   StoreStatus status = StoreStatus::kOk;
   if (judge(reply, status) != Verdict::kDone)
-    return fail(ErrorCode::kUnavailable, "the memory node did not answer pt_stat; see whether it still runs");
+    return fail(ErrorCode::kUnavailable,
+                "the memory node did not answer pt_stat; see whether it still runs");
   return Usage{{reply.outcome.results[kStatPages]}, {reply.outcome.results[kStatTables]}};
 }
 

@@ -35,7 +35,9 @@ struct Measured {
   std::vector<uint64_t> round_p50;  // nanoseconds
   uint64_t finds = 0, round_trips = 0, failures = 0, wrong = 0, digest = 0;
 
-  double round_trips_per_find() const { return static_cast<double>(round_trips) / static_cast<double>(std::max<uint64_t>(finds, 1)); }
+  double round_trips_per_find() const {
+    return static_cast<double>(round_trips) / static_cast<double>(std::max<uint64_t>(finds, 1));
+  }
   double p50_us() const { return static_cast<double>(latency.quantile(0.5)) / 1e3; }
   double p99_us() const { return static_cast<double>(latency.quantile(0.99)) / 1e3; }
 };
@@ -57,7 +59,8 @@ const Measured& of(const LevelResult& result, Task task, Contestant contestant) 
   return result[static_cast<size_t>(task)][static_cast<size_t>(contestant)];
 }
 
-void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random& random, Measured& measured) {
+void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random& random,
+             Measured& measured) {
   LatencyHistogram round;
   for (uint64_t i = 0; i < finds; ++i) {
     const size_t index = random.below(rig.page_count());
@@ -73,14 +76,16 @@ void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random&
       continue;
     }
     if (!rig.is_right(task, index)) ++measured.wrong;
-    measured.digest += rig.digest(task);  // of all contestants alike: they find the same pages in the same order
+    measured.digest +=
+        rig.digest(task);  // of all contestants alike: they find the same pages in the same order
   }
   measured.round_p50.push_back(round.quantile(0.5));
   measured.latency.add(round);
 }
 
 Result<LevelResult> measure_level(const Options& options, uint32_t level, Progress& progress) {
-  RigOptions rig_options{.levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}};
+  RigOptions rig_options{
+      .levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}};
   if (!options.node_cpus.empty()) {
     TIARA_TRY(rig_options.node_cpus, parse_cpu_list(options.node_cpus));
   }
@@ -91,11 +96,13 @@ Result<LevelResult> measure_level(const Options& options, uint32_t level, Progre
   for (uint32_t round = 0; round <= options.rounds; ++round) {
     for (const Task task : kTasks)
       for (const Contestant contestant : kContestants) {
-        // Round 0 warms up and is thrown away. The same seed for all: the same pages in the same order.
+        // Round 0 warms up and is thrown away. The same seed for all: the same pages in the same
+        // order.
         Random random(options.seed * 1000 + round);
         Measured warm_up;
         Measured& target = result[static_cast<size_t>(task)][static_cast<size_t>(contestant)];
-        measure(*rig, task, contestant, round == 0 ? std::min<uint64_t>(finds, 500) : finds, random, round == 0 ? warm_up : target);
+        measure(*rig, task, contestant, round == 0 ? std::min<uint64_t>(finds, 500) : finds, random,
+                round == 0 ? warm_up : target);
       }
     progress.update(static_cast<double>(round) / options.rounds);
   }
@@ -104,7 +111,9 @@ Result<LevelResult> measure_level(const Options& options, uint32_t level, Progre
 
 // --- report ---
 
-double reduction(double ours, double theirs) { return theirs > 0 ? 1 - ours / theirs : 0; }
+double reduction(double ours, double theirs) {
+  return theirs > 0 ? 1 - ours / theirs : 0;
+}
 
 // 1 - operator / one-sided, of the medians, with the least and the greatest of the rounds.
 nlohmann::json reduction_json(const LevelResult& result, Task task) {
@@ -112,7 +121,8 @@ nlohmann::json reduction_json(const LevelResult& result, Task task) {
   const Measured& theirs = of(result, task, Contestant::kOneSided);
   std::vector<double> rounds;
   for (size_t i = 0; i < ours.round_p50.size(); ++i)
-    rounds.push_back(reduction(static_cast<double>(ours.round_p50[i]), static_cast<double>(theirs.round_p50[i])));
+    rounds.push_back(reduction(static_cast<double>(ours.round_p50[i]),
+                               static_cast<double>(theirs.round_p50[i])));
   return {{"p50", reduction(ours.p50_us(), theirs.p50_us())},
           {"p99", reduction(ours.p99_us(), theirs.p99_us())},
           {"p50_least_round", *std::min_element(rounds.begin(), rounds.end())},
@@ -132,7 +142,8 @@ nlohmann::json ratios_json(const Report& report) {
     if (level != 4) continue;
     const nlohmann::json walk = reduction_json(result, Task::kWalk);
     ratios["pagewalk_latency_reduction"] = walk["p50"];
-    ratios["pagewalk_latency_reduction_spread"] = {walk["p50_least_round"], walk["p50_greatest_round"]};
+    ratios["pagewalk_latency_reduction_spread"] = {walk["p50_least_round"],
+                                                   walk["p50_greatest_round"]};
   }
   return ratios;
 }
@@ -174,14 +185,15 @@ nlohmann::json to_json(const Report& report, const Options& options) {
 }
 
 void print_table(const Report& report) {
-  fmt::print("{:<7}{:<6}{:<12}{:>7}{:>10}{:>10}{:>13}\n", "levels", "task", "contestant", "trips", "p50 us", "p99 us",
-             "of one-sided");
+  fmt::print("{:<7}{:<6}{:<12}{:>7}{:>10}{:>10}{:>13}\n", "levels", "task", "contestant", "trips",
+             "p50 us", "p99 us", "of one-sided");
   for (const auto& [level, result] : report.levels)
     for (const Task task : kTasks)
       for (const Contestant contestant : kContestants) {
         const Measured& measured = of(result, task, contestant);
         fmt::print("{:<7}{:<6}{:<12}{:>7.2f}{:>10.2f}{:>10.2f}{:>12.0f}%\n", level, to_string(task),
-                   to_string(contestant), measured.round_trips_per_find(), measured.p50_us(), measured.p99_us(),
+                   to_string(contestant), measured.round_trips_per_find(), measured.p50_us(),
+                   measured.p99_us(),
                    100 * measured.p50_us() / of(result, task, Contestant::kOneSided).p50_us());
       }
 }
@@ -190,33 +202,40 @@ int finish(const Report& report, const Options& options) {
   print_table(report);
   const nlohmann::json json = to_json(report, options);
   if (const auto& figure = json["ratios"]["pagewalk_latency_reduction"]; figure.is_number())
-    fmt::print("4 levels, walk only: the operator's latency is {:.0f} % below the one-sided walk's\n",
-               100 * figure.get<double>());
+    fmt::print(
+        "4 levels, walk only: the operator's latency is {:.0f} % below the one-sided walk's\n",
+        100 * figure.get<double>());
   if (!options.json_path.empty()) {
     std::ofstream file(options.json_path);
     file << json.dump(2) << std::endl;
     if (!file)
-      return complain(kExitOsError,
-                      system_error("write", options.json_path).message + "; name a file that can be written with --json");
+      return complain(kExitOsError, system_error("write", options.json_path).message +
+                                        "; name a file that can be written with --json");
   }
   if (report.wrong() != 0)
-    return complain(kExitFailure, fmt::format("{} finds failed or brought something else", report.wrong()));
+    return complain(kExitFailure,
+                    fmt::format("{} finds failed or brought something else", report.wrong()));
   for (const auto& [level, result] : report.levels)
     for (const Task task : kTasks)
-      if (const Measured& ours = of(result, task, Contestant::kOperator); ours.round_trips != ours.finds)
-        return complain(kExitFailure, fmt::format("the operator took {:.2f} round trips at {} levels, not 1",
-                                                  ours.round_trips_per_find(), level));
+      if (const Measured& ours = of(result, task, Contestant::kOperator);
+          ours.round_trips != ours.finds)
+        return complain(kExitFailure,
+                        fmt::format("the operator took {:.2f} round trips at {} levels, not 1",
+                                    ours.round_trips_per_find(), level));
   return kExitOk;
 }
 
 Result<void> settle(Options& options) {
   const auto refuse = [&] {
-    return fail(ErrorCode::kInvalidInput, fmt::format("--levels {}: use a depth or a range of depths within 1-5", options.levels));
+    return fail(
+        ErrorCode::kInvalidInput,
+        fmt::format("--levels {}: use a depth or a range of depths within 1-5", options.levels));
   };
   const std::string& text = options.levels;
   const auto is_depth = [](char c) { return c >= '1' && c <= '5'; };
   if (text.size() != 1 && (text.size() != 3 || text[1] != '-')) return refuse();
-  if (!is_depth(text.front()) || !is_depth(text.back()) || text.front() > text.back()) return refuse();
+  if (!is_depth(text.front()) || !is_depth(text.back()) || text.front() > text.back())
+    return refuse();
   options.first_level = static_cast<uint32_t>(text.front() - '0');
   options.last_level = static_cast<uint32_t>(text.back() - '0');
   if (options.smoke) {
@@ -237,22 +256,36 @@ Result<void> settle(Options& options) {
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  CLI::App app("Finds random pages through a page table on a memory node (a process of its own, over shared memory).");
+  CLI::App app(
+      "Finds random pages through a page table on a memory node (a process of its own, over shared "
+      "memory).");
   Options options;
-  app.add_option("--levels", options.levels, "depths of the table, 1 to 5 (default 1-5)")->option_text("N or N-M");
-  app.add_option("--iterations", options.iterations, "finds of each contestant at each depth (default 20000)")
-      ->option_text("N")->check(CLI::Range(1ul, 1ul << 32));
-  app.add_option("--rounds", options.rounds, "turns that the contestants take (default 10)")->option_text("N")
+  app.add_option("--levels", options.levels, "depths of the table, 1 to 5 (default 1-5)")
+      ->option_text("N or N-M");
+  app.add_option("--iterations", options.iterations,
+                 "finds of each contestant at each depth (default 20000)")
+      ->option_text("N")
+      ->check(CLI::Range(1ul, 1ul << 32));
+  app.add_option("--rounds", options.rounds, "turns that the contestants take (default 10)")
+      ->option_text("N")
       ->check(CLI::Range(1u, 1000u));
-  app.add_option("--pages", options.pages, "pages stored at random places (default 1024)")->option_text("N")
+  app.add_option("--pages", options.pages, "pages stored at random places (default 1024)")
+      ->option_text("N")
       ->check(CLI::Range(1ul, 1ul << 20));
   app.add_option("--seed", options.seed, "seed of places and order (default 1)")->option_text("N");
-  app.add_option("--node-cpus", options.node_cpus, "where the node may run, as in 0-1 (default anywhere)")->option_text("LIST");
-  app.add_option("--client-cpus", options.client_cpus, "where the client may run (default anywhere)")->option_text("LIST");
-  app.add_option("--json", options.json_path, "write all figures to this file")->option_text("FILE");
-  app.add_flag("--smoke", options.smoke, "a small run that shows that everything works; its figures mean nothing");
+  app.add_option("--node-cpus", options.node_cpus,
+                 "where the node may run, as in 0-1 (default anywhere)")
+      ->option_text("LIST");
+  app.add_option("--client-cpus", options.client_cpus,
+                 "where the client may run (default anywhere)")
+      ->option_text("LIST");
+  app.add_option("--json", options.json_path, "write all figures to this file")
+      ->option_text("FILE");
+  app.add_flag("--smoke", options.smoke,
+               "a small run that shows that everything works; its figures mean nothing");
   if (const auto status = parse(app, argc, argv)) return *status;
-  if (const auto settled = settle(options); !settled) return complain(kExitUsage, settled.error().message);
+  if (const auto settled = settle(options); !settled)
+    return complain(kExitUsage, settled.error().message);
   Report report;
   Progress progress;
   for (uint32_t level = options.first_level; level <= options.last_level; ++level) {

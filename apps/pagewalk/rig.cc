@@ -36,7 +36,9 @@ std::string text_of(const UniqueFd& output) {
   return line;
 }
 
-uint64_t content_word(PageNumber page, uint64_t i) { return mix64(page.value * 512 + i + kGoldenGamma); }
+uint64_t content_word(PageNumber page, uint64_t i) {
+  return mix64(page.value * 512 + i + kGoldenGamma);
+}
 
 }  // namespace
 
@@ -50,7 +52,9 @@ const char* to_string(Contestant contestant) {
   return "";
 }
 
-const char* to_string(Task task) { return task == Task::kWalk ? "walk" : "page"; }
+const char* to_string(Task task) {
+  return task == Task::kWalk ? "walk" : "page";
+}
 
 Result<std::unique_ptr<Rig>> Rig::create(const RigOptions& options) {
   std::unique_ptr<Rig> rig(new Rig());
@@ -77,21 +81,25 @@ Result<void> Rig::start_node(const RigOptions& options) {
   folder_ = folder;
   const uint64_t frames = nic::pool::kFirstDataFrame + options.pages * (kFramesPerPage + 1) + 64;
   TIARA_TRY(const UniqueFd output, os::create_memfd("tiara-node-output", Bytes{0}));
-  TIARA_TRY(node_, Child::spawn({.path = "/proc/self/exe",
-                                 .arguments = {"tiara", "node", "--listen", "shm://" + folder_ + "/node.sock",
-                                               "--memory", std::to_string(frames << kPageShift), "--levels",
-                                               std::to_string(options.levels), "--workers", "1", "--baselines"},
-                                 .standard_output = output.get(),
-                                 .standard_error = output.get(),
-                                 .death_signal = SIGKILL,
-                                 .cpus = options.node_cpus}));
+  TIARA_TRY(
+      node_,
+      Child::spawn({.path = "/proc/self/exe",
+                    .arguments = {"tiara", "node", "--listen", "shm://" + folder_ + "/node.sock",
+                                  "--memory", std::to_string(frames << kPageShift), "--levels",
+                                  std::to_string(options.levels), "--workers", "1", "--baselines"},
+                    .standard_output = output.get(),
+                    .standard_error = output.get(),
+                    .death_signal = SIGKILL,
+                    .cpus = options.node_cpus}));
   for (milliseconds waited{0}; waited < kStartLimit; waited += milliseconds(10)) {
     if (const auto exit = node_.wait_for(milliseconds(10)))
-      return fail(ErrorCode::kUnavailable, fmt::format("tiara node {}: {}", exit->describe(), text_of(output)));
+      return fail(ErrorCode::kUnavailable,
+                  fmt::format("tiara node {}: {}", exit->describe(), text_of(output)));
     if (access((folder_ + "/node.sock").c_str(), F_OK) == 0) return {};
   }
-  return fail(ErrorCode::kTimedOut, fmt::format("tiara node did not listen within {} s; is the machine overloaded?",
-                                                kStartLimit.count() / 1000));
+  return fail(ErrorCode::kTimedOut,
+              fmt::format("tiara node did not listen within {} s; is the machine overloaded?",
+                          kStartLimit.count() / 1000));
 }
 
 Result<void> Rig::connect(const RigOptions& options) {
@@ -100,17 +108,25 @@ Result<void> Rig::connect(const RigOptions& options) {
   channel_ = std::make_unique<pagetable::CountingChannel>(*transport_);
   TIARA_TRY(const nic::NodeInfo info, channel_->info());
   if (info.table_levels != options.levels)
-    return fail(ErrorCode::kUnsupported, fmt::format("the node has tables of {} levels", info.table_levels));
-  struct Wanted { const char* name; nic::OperatorId* id; };
-  for (const Wanted& wanted : {Wanted{pagetable::kRpcWalk, &rpc_walk_}, Wanted{pagetable::kRpcRead, &rpc_read_},
-                               Wanted{"pt_walk", &pt_walk_}, Wanted{"pt_read", &pt_read_}}) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("the node has tables of {} levels", info.table_levels));
+  struct Wanted {
+    const char* name;
+    nic::OperatorId* id;
+  };
+  for (const Wanted& wanted :
+       {Wanted{pagetable::kRpcWalk, &rpc_walk_}, Wanted{pagetable::kRpcRead, &rpc_read_},
+        Wanted{"pt_walk", &pt_walk_}, Wanted{"pt_read", &pt_read_}}) {
     const auto found = std::find_if(info.operators.begin(), info.operators.end(),
                                     [&](const auto& each) { return each.first == wanted.name; });
     if (found == info.operators.end())
-      return fail(ErrorCode::kUnsupported, fmt::format("the node has no operator {}; start it with --baselines", wanted.name));
+      return fail(
+          ErrorCode::kUnsupported,
+          fmt::format("the node has no operator {}; start it with --baselines", wanted.name));
     *wanted.id = found->second;
   }
-  TIARA_TRY(table_, pagetable::RemotePageTable::create(*channel_, {info.max_pages}, pagetable::Completion::kAtNode));
+  TIARA_TRY(table_, pagetable::RemotePageTable::create(*channel_, {info.max_pages},
+                                                       pagetable::Completion::kAtNode));
   return {};
 }
 
@@ -126,7 +142,8 @@ Result<void> Rig::fill(const RigOptions& options) {
   for (const uint64_t page : chosen) {
     for (uint64_t i = 0; i < words.size(); ++i) words[i] = content_word({page}, i);
     if (table_->write({{page}, 1}, bytes) != pagetable::StoreStatus::kOk)
-      return fail(ErrorCode::kResourceExhausted, fmt::format("page {} could not be stored on the node", page));
+      return fail(ErrorCode::kResourceExhausted,
+                  fmt::format("page {} could not be stored on the node", page));
     pages_.push_back({page});
   }
   for (size_t i = pages_.size(); i > 1; --i) std::swap(pages_[i - 1], pages_[random.below(i)]);
@@ -135,16 +152,19 @@ Result<void> Rig::fill(const RigOptions& options) {
   for (const PageNumber page : pages_) {
     const auto found = one_sided_->walk(page);
     if (found.status != pagetable::StoreStatus::kOk || found.entry == 0)
-      return fail(ErrorCode::kUnavailable, fmt::format("page {} is not where it was stored", page.value));
+      return fail(ErrorCode::kUnavailable,
+                  fmt::format("page {} is not where it was stored", page.value));
     entries_.push_back(found.entry);
     leaf_words_.push_back(found.entry_offset);
   }
   return {};
 }
 
-bool Rig::ask(nic::OperatorId operation, std::span<const uint64_t> arguments, std::span<std::byte> room, Task task) {
+bool Rig::ask(nic::OperatorId operation, std::span<const uint64_t> arguments,
+              std::span<std::byte> room, Task task) {
   const nic::Reply reply = channel_->call({operation, table_->space(), arguments}, room);
-  if (reply.call != nic::CallStatus::kAnswered || reply.outcome.status != nic::Status::kOk) return false;
+  if (reply.call != nic::CallStatus::kAnswered || reply.outcome.status != nic::Status::kOk)
+    return false;
   if (task == Task::kPage) return reply.outcome.reply_bytes == kPageSize;
   found_entry_ = reply.outcome.results[pagetable::kWalkEntry];
   return true;
@@ -154,7 +174,8 @@ bool Rig::find(Contestant contestant, Task task, size_t index) {
   const PageNumber page = pages_[index];
   const std::array<uint64_t, 2> arguments{page.value, 1};  // a walk takes the first
   const auto asked = std::span(arguments).first(task == Task::kWalk ? 1 : 2);
-  const std::span<std::byte> room = task == Task::kWalk ? std::span<std::byte>() : std::span(found_page_);
+  const std::span<std::byte> room =
+      task == Task::kWalk ? std::span<std::byte>() : std::span(found_page_);
   switch (contestant) {
     case Contestant::kOneSided: {
       if (task == Task::kPage) return one_sided_->read(page, room).present != 0;
@@ -163,11 +184,15 @@ bool Rig::find(Contestant contestant, Task task, size_t index) {
       return found.status == pagetable::StoreStatus::kOk;
     }
     case Contestant::kCached:
-      if (task == Task::kPage) return one_sided_->read_at(entries_[index], room) == pagetable::StoreStatus::kOk;
-      return one_sided_->read_at(leaf_words_[index], std::as_writable_bytes(std::span(&found_entry_, 1))) ==
+      if (task == Task::kPage)
+        return one_sided_->read_at(entries_[index], room) == pagetable::StoreStatus::kOk;
+      return one_sided_->read_at(leaf_words_[index],
+                                 std::as_writable_bytes(std::span(&found_entry_, 1))) ==
              pagetable::StoreStatus::kOk;
-    case Contestant::kRpc: return ask(task == Task::kWalk ? rpc_walk_ : rpc_read_, asked, room, task);
-    case Contestant::kOperator: return ask(task == Task::kWalk ? pt_walk_ : pt_read_, asked, room, task);
+    case Contestant::kRpc:
+      return ask(task == Task::kWalk ? rpc_walk_ : rpc_read_, asked, room, task);
+    case Contestant::kOperator:
+      return ask(task == Task::kWalk ? pt_walk_ : pt_read_, asked, room, task);
   }
   return false;
 }
@@ -180,6 +205,8 @@ bool Rig::is_right(Task task, size_t index) const {
   return true;
 }
 
-uint64_t Rig::digest(Task task) const { return task == Task::kWalk ? mix64(found_entry_) : hash_page(found_page_.data()); }
+uint64_t Rig::digest(Task task) const {
+  return task == Task::kWalk ? mix64(found_entry_) : hash_page(found_page_.data());
+}
 
 }  // namespace tiara::apps::pagewalk

@@ -1,5 +1,6 @@
-// One memory node in a process of its own, an address space on it with known pages, and everybody who can find them.
-// Equal treatment: all contestants ask the same node, over the same channel, for the same pages.
+// One memory node in a process of its own, an address space on it with known pages, and everybody
+// who can find them. Equal treatment: all contestants ask the same node, over the same channel, for
+// the same pages.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@
 namespace tiara::apps::pagewalk {
 
 enum class Contestant : uint8_t { kOneSided, kRpc, kCached, kOperator };
-inline constexpr Contestant kContestants[] = {Contestant::kOneSided, Contestant::kRpc, Contestant::kCached,
-                                              Contestant::kOperator};
+inline constexpr Contestant kContestants[] = {Contestant::kOneSided, Contestant::kRpc,
+                                              Contestant::kCached, Contestant::kOperator};
 const char* to_string(Contestant contestant);
 
 // What is asked for: the page's place in the pool, or its bytes.
@@ -42,7 +43,8 @@ class Rig {
   ~Rig();
 
   size_t page_count() const { return pages_.size(); }
-  // Finds page number `index` of those stored. False: the channel failed, or the node did not have it.
+  // Finds page number `index` of those stored. False: the channel failed, or the node did not have
+  // it.
   bool find(Contestant contestant, Task task, size_t index);
   // Whether the last find() brought what was stored there. Not timed.
   bool is_right(Task task, size_t index) const;
@@ -55,7 +57,8 @@ class Rig {
   Result<void> start_node(const RigOptions& options);
   Result<void> connect(const RigOptions& options);
   Result<void> fill(const RigOptions& options);
-  bool ask(nic::OperatorId operation, std::span<const uint64_t> arguments, std::span<std::byte> room, Task task);
+  bool ask(nic::OperatorId operation, std::span<const uint64_t> arguments,
+           std::span<std::byte> room, Task task);
 
   std::string folder_;
   Child node_;
@@ -65,8 +68,9 @@ class Rig {
   std::optional<pagetable::OneSidedReader> one_sided_;
   nic::OperatorId rpc_walk_, rpc_read_, pt_walk_, pt_read_;
   std::vector<PageNumber> pages_;
-  std::vector<uint64_t> entries_;      // where each page lies, learned beforehand
-  std::vector<uint64_t> leaf_words_;   // where the entry itself lies: what a cached translation reads to be sure
+  std::vector<uint64_t> entries_;  // where each page lies, learned beforehand
+  std::vector<uint64_t>
+      leaf_words_;  // where the entry itself lies: what a cached translation reads to be sure
   uint64_t found_entry_ = 0;
   std::vector<std::byte> found_page_ = std::vector<std::byte>(kPageSize);
 };

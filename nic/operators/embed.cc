@@ -1,5 +1,6 @@
-// tiara-embed: at build time, turns operator sources into a C++ file that carries their containers. A source that
-// does not assemble, or that the verifier rejects, stops the build with the message a programmer would see.
+// tiara-embed: at build time, turns operator sources into a C++ file that carries their containers.
+// A source that does not assemble, or that the verifier rejects, stops the build with the message a
+// programmer would see.
 //
 //   tiara-embed OUTPUT.cc NAMESPACE SOURCE.tiara...
 //
@@ -36,7 +37,8 @@ Result<Embedded> embed(const char* path) {
   TIARA_TRY(Program program, assemble(source, path));
   Embedded embedded{program.name, serialize(program), {}};
   auto verified = verify(std::move(program));
-  if (!verified) return fail(ErrorCode::kRejected, std::string(path) + ": " + to_string(verified.error()));
+  if (!verified)
+    return fail(ErrorCode::kRejected, std::string(path) + ": " + to_string(verified.error()));
   const Bounds& bounds = verified->bounds();
   embedded.bounds = "at most " + std::to_string(bounds.steps) + " steps, " +
                     std::to_string(bounds.reply_bytes) + " reply bytes";
@@ -44,21 +46,27 @@ Result<Embedded> embed(const char* path) {
 }
 
 void write_output(std::FILE* out, const char* name_space, const std::vector<Embedded>& operators) {
-  std::fprintf(out, "// Made by tiara-embed from .tiara sources. Do not edit.\n"
-                    "#include <array>\n#include <span>\n\n#include \"nic/node/operator_registry.h\"\n\n"
-                    "namespace %s {\nnamespace {\n\n", name_space);
+  std::fprintf(out,
+               "// Made by tiara-embed from .tiara sources. Do not edit.\n"
+               "#include <array>\n#include <span>\n\n#include \"nic/node/operator_registry.h\"\n\n"
+               "namespace %s {\nnamespace {\n\n",
+               name_space);
   for (const Embedded& each : operators) {
     std::fprintf(out, "// %s: %s\nalignas(8) constexpr unsigned char k_%s[] = {", each.name.c_str(),
                  each.bounds.c_str(), each.name.c_str());
     for (size_t i = 0; i < each.container.size(); ++i)
-      std::fprintf(out, "%s%u,", i % 24 == 0 ? "\n    " : "", static_cast<unsigned>(each.container[i]));
+      std::fprintf(out, "%s%u,", i % 24 == 0 ? "\n    " : "",
+                   static_cast<unsigned>(each.container[i]));
     std::fprintf(out, "\n};\n\n");
   }
-  std::fprintf(out, "}  // namespace\n\nstd::span<const tiara::nic::BuiltinOperator> builtin_operators() {\n"
-                    "  static const std::array operators{\n");
+  std::fprintf(
+      out,
+      "}  // namespace\n\nstd::span<const tiara::nic::BuiltinOperator> builtin_operators() {\n"
+      "  static const std::array operators{\n");
   for (const Embedded& each : operators)
-    std::fprintf(out, "      tiara::nic::BuiltinOperator{\"%s\", std::as_bytes(std::span(k_%s))},\n", each.name.c_str(),
-                 each.name.c_str());
+    std::fprintf(out,
+                 "      tiara::nic::BuiltinOperator{\"%s\", std::as_bytes(std::span(k_%s))},\n",
+                 each.name.c_str(), each.name.c_str());
   std::fprintf(out, "  };\n  return operators;\n}\n\n}  // namespace %s\n", name_space);
 }
 
@@ -88,4 +96,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace tiara::nic
 
-int main(int argc, char** argv) { return tiara::nic::run(argc, argv); }
+int main(int argc, char** argv) {
+  return tiara::nic::run(argc, argv);
+}

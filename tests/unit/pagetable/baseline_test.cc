@@ -61,7 +61,8 @@ TEST_CASE("every contestant translates alike, and the one-sided one needs a roun
     auto reader = OneSidedReader::create(*setup.channel, setup.table->space());
     REQUIRE(reader);
     CHECK(reader->levels() == levels);
-    const nic::OperatorId rpc = find(*setup.channel, kRpcWalk), walk = find(*setup.channel, "pt_walk");
+    const nic::OperatorId rpc = find(*setup.channel, kRpcWalk),
+                          walk = find(*setup.channel, "pt_walk");
     for (const uint64_t page : setup.pages) {
       const std::array<uint64_t, 1> arguments{page};
       uint64_t before = setup.channel->round_trips();
@@ -104,7 +105,8 @@ TEST_CASE("every contestant reads the same bytes") {
 
 TEST_CASE("the RPC gathers a batch as pt_read does") {
   Setup setup(4);
-  const nic::OperatorId rpc = find(*setup.channel, kRpcRead), read = find(*setup.channel, "pt_read");
+  const nic::OperatorId rpc = find(*setup.channel, kRpcRead),
+                        read = find(*setup.channel, "pt_read");
   for (uint64_t page = 500; page < 530; page += 3) {
     std::vector<std::byte> bytes(kPageSize);
     fill_page(bytes.data(), page, 2);
@@ -133,7 +135,8 @@ TEST_CASE("absent pages and page numbers out of range end alike") {
   for (const char* name : {kRpcWalk, "pt_walk"}) {
     const nic::OperatorId id = find(*setup.channel, name);
     const std::array<uint64_t, 1> page{absent}, beyond{uint64_t{1} << 18};
-    CHECK(setup.channel->call({id, setup.table->space(), page}, {}).outcome.results[kWalkEntry] == 0);
+    CHECK(setup.channel->call({id, setup.table->space(), page}, {}).outcome.results[kWalkEntry] ==
+          0);
     const auto refused = setup.channel->call({id, setup.table->space(), beyond}, {});
     CHECK(refused.outcome.status == nic::Status::kFailed);
     CHECK(refused.outcome.code == static_cast<uint16_t>(nic::pool::FailReason::kPageRange));

@@ -67,10 +67,18 @@ TEST_CASE("a pool in use is sound and its report counts what is there") {
 
 TEST_CASE("a pool whose headers make no sense is reported and not walked") {
   Sound sound;
-  SECTION("magic") { sound.pool.at<layout::PoolHeader>(0).magic = 1; }
-  SECTION("more frames than there are bytes") { sound.pool.at<layout::PoolHeader>(0).frame_count += 1; }
-  SECTION("two frame counts") { sound.pool.alloc().frame_count -= 1; }
-  SECTION("the node's own frames were handed out") { sound.pool.alloc().never_used = 3; }
+  SECTION("magic") {
+    sound.pool.at<layout::PoolHeader>(0).magic = 1;
+  }
+  SECTION("more frames than there are bytes") {
+    sound.pool.at<layout::PoolHeader>(0).frame_count += 1;
+  }
+  SECTION("two frame counts") {
+    sound.pool.alloc().frame_count -= 1;
+  }
+  SECTION("the node's own frames were handed out") {
+    sound.pool.alloc().never_used = 3;
+  }
   require_only(sound.check(), DefectKind::kBadHeader);
 }
 
@@ -124,8 +132,12 @@ TEST_CASE("a free list with a cycle is reported, and the walk ends") {
 TEST_CASE("a free list that leaves the pool is reported") {
   Sound sound;
   const uint64_t head = sound.pool.alloc().head & layout::kHeadFrameMask;
-  SECTION("beyond the end") { sound.pool.at<uint64_t>(head << kPageShift) = uint64_t{1} << 50; }
-  SECTION("into the node's own frames") { sound.pool.at<uint64_t>(head << kPageShift) = 1; }
+  SECTION("beyond the end") {
+    sound.pool.at<uint64_t>(head << kPageShift) = uint64_t{1} << 50;
+  }
+  SECTION("into the node's own frames") {
+    sound.pool.at<uint64_t>(head << kPageShift) = 1;
+  }
   SECTION("into frames that were never handed out") {
     sound.pool.at<uint64_t>(head << kPageShift) = sound.pool.alloc().never_used;
   }
@@ -134,9 +146,15 @@ TEST_CASE("a free list that leaves the pool is reported") {
 
 TEST_CASE("an entry that points out of the pool is reported") {
   Sound sound;
-  SECTION("a page") { sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(sound.pool.frames()); }
-  SECTION("a table") { sound.pool.entry(sound.pool.space(0).root, 77) = uint64_t{1} << 60; }
-  SECTION("a frame of the node") { sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(1); }
+  SECTION("a page") {
+    sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(sound.pool.frames());
+  }
+  SECTION("a table") {
+    sound.pool.entry(sound.pool.space(0).root, 77) = uint64_t{1} << 60;
+  }
+  SECTION("a frame of the node") {
+    sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(1);
+  }
   require_only(sound.check(), DefectKind::kOutOfRange);
 }
 
@@ -160,9 +178,15 @@ TEST_CASE("flags that have no meaning yet are reported") {
 
 TEST_CASE("a descriptor outside its limits is reported and its tree is not walked") {
   Sound sound;
-  SECTION("too deep") { sound.pool.space(0).levels = 6; }
-  SECTION("no depth") { sound.pool.space(0).levels = 0; }
-  SECTION("more pages than the depth can name") { sound.pool.space(0).max_pages += 1; }
+  SECTION("too deep") {
+    sound.pool.space(0).levels = 6;
+  }
+  SECTION("no depth") {
+    sound.pool.space(0).levels = 0;
+  }
+  SECTION("more pages than the depth can name") {
+    sound.pool.space(0).max_pages += 1;
+  }
   CHECK(has(sound.check(), DefectKind::kBadDescriptor));
 }
 

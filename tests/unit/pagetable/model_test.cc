@@ -16,20 +16,28 @@ using nic::Status;
 
 constexpr uint32_t kSpace = 0;
 
-// Pages of one thread: those whose number is `thread` modulo `threads`, so that all threads meet in every table. The
-// numbers cluster in a few places, far apart, to use every level.
+// Pages of one thread: those whose number is `thread` modulo `threads`, so that all threads meet in
+// every table. The numbers cluster in a few places, far apart, to use every level.
 class Actor {
  public:
   Actor(TestPool& pool, uint32_t levels, uint32_t thread, uint32_t threads, uint64_t seed)
-      : pool_(pool), max_pages_(layout::max_pages_for(levels)), thread_(thread), threads_(threads), random_(seed) {
+      : pool_(pool),
+        max_pages_(layout::max_pages_for(levels)),
+        thread_(thread),
+        threads_(threads),
+        random_(seed) {
     for (uint64_t owned = thread; owned < 64; owned += threads) mask_ |= uint64_t{1} << owned;
   }
 
   // Empty when all went as the model says.
   std::string step() {
     switch (random_() % 8) {
-      case 0: case 1: case 2: return write();
-      case 3: case 4: case 5: return read();
+      case 0:
+      case 1:
+      case 2: return write();
+      case 3:
+      case 4:
+      case 5: return read();
       case 6: return discard();
       default: return stat();
     }
@@ -37,7 +45,8 @@ class Actor {
   std::string read_everything() {
     for (const auto& [page, version] : model_) {
       const auto got = read_pages(pool_, kSpace, page, 1);
-      if (got.outcome.results[kReadPresent] != 1 || !is_page(got.bytes.data(), page, version)) return "lost page";
+      if (got.outcome.results[kReadPresent] != 1 || !is_page(got.bytes.data(), page, version))
+        return "lost page";
     }
     return {};
   }
@@ -57,7 +66,8 @@ class Actor {
   }
 
   std::string write() {
-    const uint64_t first = pick_first(), bitmap = pick_bitmap(), version = ++version_ * threads_ + thread_;
+    const uint64_t first = pick_first(), bitmap = pick_bitmap(),
+                   version = ++version_ * threads_ + thread_;
     const auto outcome = write_pages(pool_, kSpace, first, bitmap, version);
     if (outcome.status != Status::kOk) return "write did not end";
     const uint64_t missing = outcome.results[kWriteMissing];
@@ -96,7 +106,8 @@ class Actor {
       const uint64_t reached = outcome.results[kDiscardNext];
       if (reached <= next || reached > end) return "discard went nowhere";
       uint64_t dropped = 0;
-      for (auto it = model_.lower_bound(next); it != model_.end() && it->first < reached; ++dropped) it = model_.erase(it);
+      for (auto it = model_.lower_bound(next); it != model_.end() && it->first < reached; ++dropped)
+        it = model_.erase(it);
       if (outcome.results[kDiscarded] != dropped) return "discard counted wrong";
       next = reached;
     }
@@ -104,12 +115,14 @@ class Actor {
   }
   std::string stat() {
     if (threads_ != 1) return {};
-    const uint64_t first = pick_first(), count = std::min<uint64_t>(1 + random_() % 600, max_pages_ - first);
+    const uint64_t first = pick_first(),
+                   count = std::min<uint64_t>(1 + random_() % 600, max_pages_ - first);
     const auto outcome = run(pool_, kSpace, "pt_stat", {first, count});
     const auto here = static_cast<uint64_t>(
         std::distance(model_.lower_bound(first), model_.lower_bound(outcome.results[kStatNext])));
     if (outcome.results[kStatPresent] != here) return "stat counted wrong";
-    return outcome.results[kStatPages] == model_.size() ? std::string() : "the space's count is wrong";
+    return outcome.results[kStatPages] == model_.size() ? std::string()
+                                                        : "the space's count is wrong";
   }
 
   TestPool& pool_;
@@ -155,7 +168,8 @@ TEST_CASE("a pool that is always nearly full loses nothing") {
   CHECK(require_sound(pool).pages == actor.pages());
 }
 
-// Every call is checked against the thread's own map; tables, frames and counters are shared by all.
+// Every call is checked against the thread's own map; tables, frames and counters are shared by
+// all.
 void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
   constexpr uint32_t kThreads = 4;
   TestPool pool(data_frames);
@@ -163,7 +177,8 @@ void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
   builtin("pt_read");
   std::array<std::string, kThreads> wrong;
   std::vector<Actor> actors;
-  for (uint32_t i = 0; i < kThreads; ++i) actors.emplace_back(pool, levels, i, kThreads, levels * 100 + i);
+  for (uint32_t i = 0; i < kThreads; ++i)
+    actors.emplace_back(pool, levels, i, kThreads, levels * 100 + i);
   {
     std::vector<std::jthread> threads;
     for (uint32_t i = 0; i < kThreads; ++i)
@@ -185,7 +200,9 @@ TEST_CASE("threads on one space and one pool do not disturb each other") {
   for (uint32_t levels = 1; levels <= layout::kMaxLevels; ++levels) run_threads(levels, 4000, 400);
 }
 
-TEST_CASE("threads that fight for the last frames lose none of them") { run_threads(4, 150, 1200); }
+TEST_CASE("threads that fight for the last frames lose none of them") {
+  run_threads(4, 150, 1200);
+}
 
 }  // namespace
 }  // namespace tiara::pagetable

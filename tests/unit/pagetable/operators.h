@@ -1,4 +1,5 @@
-// Runs the page-table operators on a TestPool, as the node would: from their containers, verified, interpreted.
+// Runs the page-table operators on a TestPool, as the node would: from their containers, verified,
+// interpreted.
 #pragma once
 
 #include <cstring>
@@ -33,14 +34,17 @@ inline const nic::VerifiedProgram& builtin(std::string_view name) {
 
 inline constexpr size_t kReplyRoom = 64 * kPageSize;
 
-inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name, std::vector<uint64_t> arguments,
-                        std::span<const std::byte> payload = {}, std::span<std::byte> reply = {}) {
+inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name,
+                        std::vector<uint64_t> arguments, std::span<const std::byte> payload = {},
+                        std::span<std::byte> reply = {}) {
   static nic::Interpreter engine;
   const nic::RegionTable all = pool.regions(space);
   const nic::Program& program = builtin(name).program();
   nic::RegionTable bound{};
   for (size_t i = 0; i < program.regions.size(); ++i)
-    bound[i] = program.regions[i].name == "pool" ? all[0] : program.regions[i].name == "space" ? all[1] : all[2];
+    bound[i] = program.regions[i].name == "pool"    ? all[0]
+               : program.regions[i].name == "space" ? all[1]
+                                                    : all[2];
   return engine.run(builtin(name), {bound, arguments, payload, reply});
 }
 
@@ -66,11 +70,13 @@ inline bool is_page(const std::byte* bytes, uint64_t page, uint64_t version) {
 }
 
 // One invocation each, with contents made and checked by the functions above.
-inline nic::Outcome write_pages(TestPool& pool, uint32_t space, uint64_t first, uint64_t bitmap, uint64_t version) {
+inline nic::Outcome write_pages(TestPool& pool, uint32_t space, uint64_t first, uint64_t bitmap,
+                                uint64_t version) {
   std::vector<std::byte> payload;
   for (uint64_t rest = bitmap; rest != 0; rest &= rest - 1) {
     payload.resize(payload.size() + kPageSize);
-    fill_page(payload.data() + payload.size() - kPageSize, first + static_cast<uint64_t>(__builtin_ctzll(rest)), version);
+    fill_page(payload.data() + payload.size() - kPageSize,
+              first + static_cast<uint64_t>(__builtin_ctzll(rest)), version);
   }
   return run(pool, space, "pt_write", {first, bitmap}, payload);
 }

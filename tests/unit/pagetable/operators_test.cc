@@ -1,4 +1,5 @@
-// The page-table operators one at a time: contract, results, bounds on what a walk costs, what a full pool does.
+// The page-table operators one at a time: contract, results, bounds on what a walk costs, what a
+// full pool does.
 #include <catch2/catch.hpp>
 
 #include "pagetable/checker.h"
@@ -54,7 +55,8 @@ TEST_CASE("pages come back packed in ascending order, absent ones left out") {
   CHECK(read.outcome.results[kReadPresent] == (stored & asked));
   size_t offset = 0;
   for (uint64_t rest = stored & asked; rest != 0; rest &= rest - 1, offset += kPageSize)
-    CHECK(is_page(read.bytes.data() + offset, first + static_cast<uint64_t>(__builtin_ctzll(rest)), 9));
+    CHECK(is_page(read.bytes.data() + offset, first + static_cast<uint64_t>(__builtin_ctzll(rest)),
+                  9));
   CHECK(read.outcome.reply_bytes == offset);
   require_sound(pool);
 }
@@ -135,7 +137,8 @@ TEST_CASE("a full pool stores what fits and says what is missing") {
   require_sound(pool);
   const auto read = read_pages(pool, kSpace, 0, 0xffff);
   CHECK(read.outcome.results[kReadPresent] == 0x03ff);
-  for (uint64_t page = 0; page < 10; ++page) CHECK(is_page(read.bytes.data() + page * kPageSize, page, 1));
+  for (uint64_t page = 0; page < 10; ++page)
+    CHECK(is_page(read.bytes.data() + page * kPageSize, page, 1));
 
   // Pages that have a frame can still be rewritten; freed frames serve the others.
   CHECK(write_pages(pool, kSpace, 0, 0x03ff, 2).results[kWriteMissing] == 0);
@@ -148,7 +151,8 @@ TEST_CASE("a full pool stores what fits and says what is missing") {
 TEST_CASE("a pool too small for one walk's tables loses no frame") {
   TestPool pool(3);
   pool.make_space(kSpace, 5);
-  CHECK(write_pages(pool, kSpace, 1, 1, 1).results[kWriteReason] == reason_word(layout::FailReason::kNoMemory));
+  CHECK(write_pages(pool, kSpace, 1, 1, 1).results[kWriteReason] ==
+        reason_word(layout::FailReason::kNoMemory));
   CHECK(pool.space(kSpace).tables == 3);
   require_sound(pool);
 }
@@ -177,7 +181,8 @@ TEST_CASE("a discard stops at the end of a leaf table and leaps over missing tab
   const auto second = run(pool, kSpace, "pt_discard", {512, 2});
   CHECK(second.results[kDiscarded] == 2);
   CHECK(second.results[kDiscardNext] == 514);
-  CHECK(run(pool, kSpace, "pt_discard", {1024, limit - 1024}).results[kDiscardNext] == 1536);  // a leaf is missing
+  CHECK(run(pool, kSpace, "pt_discard", {1024, limit - 1024}).results[kDiscardNext] ==
+        1536);  // a leaf is missing
   CHECK(pool.space(kSpace).pages == 0);
   require_sound(pool);
 }
@@ -259,7 +264,8 @@ TEST_CASE("no run goes beyond the bounds that were proved") {
 TEST_CASE("the page-table sources state the bounds that are proved") {
   for (const nic::BuiltinOperator& each : builtin_operators()) {
     INFO(each.name);
-    const std::string path = std::string(TIARA_SOURCE_ROOT "/pagetable/") + std::string(each.name) + ".tiara";
+    const std::string path =
+        std::string(TIARA_SOURCE_ROOT "/pagetable/") + std::string(each.name) + ".tiara";
     CHECK(nic::operators::compare_with_source(path, builtin(each.name).bounds()) == "");
   }
 }

@@ -1,5 +1,5 @@
-// RemotePageTable against a channel that answers from a script (what the world can do to it), and against a real
-// node in this process.
+// RemotePageTable against a channel that answers from a script (what the world can do to it), and
+// against a real node in this process.
 #include "pagetable/remote_page_table.h"
 
 #include <unistd.h>
@@ -31,7 +31,8 @@ struct Sent {
   size_t payload_bytes;
 };
 
-nic::Reply answer(nic::Status status, uint16_t code, std::array<uint64_t, 4> results = {}, uint64_t reply_bytes = 0) {
+nic::Reply answer(nic::Status status, uint16_t code, std::array<uint64_t, 4> results = {},
+                  uint64_t reply_bytes = 0) {
   nic::Reply reply{nic::CallStatus::kAnswered, {}};
   reply.outcome.status = status;
   reply.outcome.code = code;
@@ -42,11 +43,15 @@ nic::Reply answer(nic::Status status, uint16_t code, std::array<uint64_t, 4> res
 nic::Reply ok(std::array<uint64_t, 4> results, uint64_t reply_bytes = 0) {
   return answer(nic::Status::kOk, 0, results, reply_bytes);
 }
-nic::Reply partial(uint64_t missing, FailReason reason) { return ok({missing, reason_word(reason)}); }
+nic::Reply partial(uint64_t missing, FailReason reason) {
+  return ok({missing, reason_word(reason)});
+}
 nic::Reply overloaded() {
   return answer(nic::Status::kRefused, static_cast<uint16_t>(nic::Refusal::kOverloaded));
 }
-nic::Reply lost() { return {}; }
+nic::Reply lost() {
+  return {};
+}
 
 // Answers in order; the last answer is repeated. Everything that was sent is kept.
 class ScriptedChannel final : public nic::Channel {
@@ -63,7 +68,8 @@ class ScriptedChannel final : public nic::Channel {
   nic::Reply call(const nic::Request& request, std::span<std::byte>) noexcept override {
     size_t bytes = 0;
     for (const auto& part : request.payload) bytes += part.size();
-    sent.push_back({request.operation.value, {request.arguments.begin(), request.arguments.end()}, bytes});
+    sent.push_back(
+        {request.operation.value, {request.arguments.begin(), request.arguments.end()}, bytes});
     const nic::Reply reply = script.front();
     if (script.size() > 1) script.pop_front();
     return reply;
@@ -74,7 +80,9 @@ class ScriptedChannel final : public nic::Channel {
     return {17};
   }
   bool is_done(nic::Ticket) noexcept override { return true; }
-  nic::Reply collect(nic::Ticket ticket) noexcept override { return ticket.value == 17 ? posted_ : nic::Reply{}; }
+  nic::Reply collect(nic::Ticket ticket) noexcept override {
+    return ticket.value == 17 ? posted_ : nic::Reply{};
+  }
   bool is_lost() const noexcept override { return is_gone; }
   Result<nic::NodeInfo> info() override { return nic::NodeInfo{{}, {}, 4, max_pages, operators}; }
   Result<nic::AddressSpaceId> create_space(uint64_t) override { return nic::AddressSpaceId{5}; }
@@ -190,7 +198,8 @@ TEST_CASE("answers that no right node gives are corrupt") {
     CHECK(table->write({{0}, 1}, pointers(1)) == StoreStatus::kCorrupt);
   }
   SECTION("a refusal") {
-    channel.script = {answer(nic::Status::kRefused, static_cast<uint16_t>(nic::Refusal::kArgumentRange))};
+    channel.script = {
+        answer(nic::Status::kRefused, static_cast<uint16_t>(nic::Refusal::kArgumentRange))};
     CHECK(table->write({{0}, 1}, pointers(1)) == StoreStatus::kCorrupt);
   }
   SECTION("pages missing without a reason, or a reason without missing pages") {
@@ -210,7 +219,8 @@ TEST_CASE("answers that no right node gives are corrupt") {
 TEST_CASE("a discard goes on from where the node stopped") {
   ScriptedChannel channel;
   auto table = open(channel);
-  channel.script = {ok({3, 512, 0}), ok({0, 512, reason_word(FailReason::kContended)}), ok({1, 900, 0})};
+  channel.script = {ok({3, 512, 0}), ok({0, 512, reason_word(FailReason::kContended)}),
+                    ok({1, 900, 0})};
   CHECK(table->discard({{100}, {800}}) == StoreStatus::kOk);
   REQUIRE(channel.sent.size() == 3);
   CHECK(channel.sent[0].arguments == std::vector<uint64_t>{100, 800});
@@ -373,11 +383,14 @@ TEST_CASE("many threads share one page table") {
         std::map<uint64_t, uint64_t> model;
         std::vector<std::byte> out(kPageSize);
         for (uint64_t version = 1; version < 1500; ++version) {
-          const uint64_t page = random() % 3 * (uint64_t{1} << 25) + random() % 100 * kThreads + thread;
+          const uint64_t page =
+              random() % 3 * (uint64_t{1} << 25) + random() % 100 * kThreads + thread;
           const auto known = model.find(page);
           const ReadResult read = table.read({{page}, 1}, out);
-          if (read.status != StoreStatus::kOk || (read.present != 0) != (known != model.end())) is_wrong[thread] = true;
-          if (read.present != 0 && !is_page(out.data(), page, known->second)) is_wrong[thread] = true;
+          if (read.status != StoreStatus::kOk || (read.present != 0) != (known != model.end()))
+            is_wrong[thread] = true;
+          if (read.present != 0 && !is_page(out.data(), page, known->second))
+            is_wrong[thread] = true;
           if (known != model.end() && random() % 3 == 0) {
             if (table.discard({{page}, {1}}) != StoreStatus::kOk) is_wrong[thread] = true;
             model.erase(known);

@@ -1,4 +1,5 @@
-// A pool in plain memory, laid out as a fresh node lays it out, for tests of operators and of the checker.
+// A pool in plain memory, laid out as a fresh node lays it out, for tests of operators and of the
+// checker.
 #pragma once
 
 #include <cstdlib>
@@ -17,7 +18,8 @@ class TestPool {
   // `data_frames` frames for tables and pages.
   explicit TestPool(uint64_t data_frames)
       : frames_(nic::pool::kFirstDataFrame + data_frames),
-        base_(static_cast<std::byte*>(std::aligned_alloc(kPageSize, frames_ << kPageShift)), &std::free) {
+        base_(static_cast<std::byte*>(std::aligned_alloc(kPageSize, frames_ << kPageShift)),
+              &std::free) {
     std::memset(base_.get(), 0, frames_ << kPageShift);
     auto& header = at<nic::pool::PoolHeader>(0);
     header.magic = nic::pool::kPoolMagic;
@@ -28,7 +30,9 @@ class TestPool {
   }
 
   template <typename T>
-  T& at(uint64_t offset) { return *reinterpret_cast<T*>(base_.get() + offset); }
+  T& at(uint64_t offset) {
+    return *reinterpret_cast<T*>(base_.get() + offset);
+  }
   nic::pool::AllocHeader& alloc() { return at<nic::pool::AllocHeader>(nic::pool::kAllocOffset); }
   nic::pool::SpaceDescriptor& space(uint32_t index) {
     return at<nic::pool::SpaceDescriptor>(nic::pool::descriptor_offset(index));

@@ -24,7 +24,8 @@ TEST_CASE("kv_gather brings the blocks in the table's order, up to its end") {
     std::vector<std::byte> wanted;
     uint64_t blocks = 0;
     for (; blocks < count && data.half(kTable + 4 * (first + blocks)) != UINT32_MAX; ++blocks) {
-      const std::byte* block = data.at(kBlocks + (uint64_t{data.half(kTable + 4 * (first + blocks))} << shift));
+      const std::byte* block =
+          data.at(kBlocks + (uint64_t{data.half(kTable + 4 * (first + blocks))} << shift));
       wanted.insert(wanted.end(), block, block + (uint64_t{1} << shift));
     }
     const Run gathered = run("kv_gather", data, {kTable, first, count, kBlocks, shift});

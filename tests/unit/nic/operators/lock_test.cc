@@ -37,7 +37,8 @@ TEST_CASE("one thread at a time is inside the lock") {
     for (uint64_t owner = 1; owner <= kThreads; ++owner)
       threads.emplace_back([&, owner] {
         for (uint64_t i = 0; i < kRounds; ++i) {
-          while (run("lock_acquire", data, {0, owner, 64}).result(0) == 0) std::this_thread::yield();
+          while (run("lock_acquire", data, {0, owner, 64}).result(0) == 0)
+            std::this_thread::yield();
           ++inside;
           if (!run("lock_release", data, {0, owner}).is_ok()) inside = 0;
         }
@@ -91,7 +92,8 @@ TEST_CASE("nobody asks a queued lock twice, and one thread at a time is inside")
   Data data = fresh_queued_lock();
   library_operator("lock_enqueue");
   constexpr uint64_t kThreads = 4, kRounds = 500;
-  std::array<std::atomic<uint64_t>, kThreads + 2> told{};  // by owner: how often it was told that it has the lock
+  std::array<std::atomic<uint64_t>, kThreads + 2>
+      told{};  // by owner: how often it was told that it has the lock
   uint64_t inside = 0;
   std::atomic<bool> is_wrong{false};
   {
@@ -131,11 +133,19 @@ class Hosts final : public RemotePort {
 
   Fault load(RemoteAddress, uint64_t&) noexcept override { return Fault::kRemoteUnavailable; }
   Fault store(RemoteAddress, uint64_t) noexcept override { return Fault::kRemoteUnavailable; }
-  Fault fetch_and_add(RemoteAddress, uint64_t, uint64_t&) noexcept override { return Fault::kRemoteUnavailable; }
-  Fault swap(RemoteAddress, uint64_t, uint64_t&) noexcept override { return Fault::kRemoteUnavailable; }
-  Fault read_bytes(RemoteAddress, std::span<std::byte>) noexcept override { return Fault::kRemoteUnavailable; }
-  Fault compare_and_swap(RemoteAddress at, uint64_t expected, uint64_t desired, uint64_t& old) noexcept override {
-    if (at.host * kWords >= words_.size() || lost_.count(at.host) != 0) return Fault::kRemoteUnavailable;
+  Fault fetch_and_add(RemoteAddress, uint64_t, uint64_t&) noexcept override {
+    return Fault::kRemoteUnavailable;
+  }
+  Fault swap(RemoteAddress, uint64_t, uint64_t&) noexcept override {
+    return Fault::kRemoteUnavailable;
+  }
+  Fault read_bytes(RemoteAddress, std::span<std::byte>) noexcept override {
+    return Fault::kRemoteUnavailable;
+  }
+  Fault compare_and_swap(RemoteAddress at, uint64_t expected, uint64_t desired,
+                         uint64_t& old) noexcept override {
+    if (at.host * kWords >= words_.size() || lost_.count(at.host) != 0)
+      return Fault::kRemoteUnavailable;
     if (at.offset / 8 >= kWords) return Fault::kRegionBounds;
     uint64_t& target = word(at.host, at.offset);
     old = target;

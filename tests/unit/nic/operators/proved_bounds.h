@@ -1,4 +1,5 @@
-// Holds an operator's header comment ("; Proved bounds: steps 18, loads 4") to what the verifier proves.
+// Holds an operator's header comment ("; Proved bounds: steps 18, loads 4") to what the verifier
+// proves.
 #pragma once
 
 #include <fstream>
@@ -25,13 +26,16 @@ inline std::string compare_with_source(const std::string& path, const Bounds& bo
     for (uint64_t value; words >> name >> value;) stated[name] = value;
   }
   const std::map<std::string, uint64_t> proved{
-      {"steps", bounds.steps}, {"loads", bounds.loads}, {"stores", bounds.stores}, {"lines", bounds.lines},
-      {"atomics", bounds.atomics}, {"bulk", bounds.bulk_operations}, {"bytes", bounds.bytes_moved},
-      {"remote", bounds.remote_operations}, {"reply", bounds.reply_bytes}};
+      {"steps", bounds.steps},       {"loads", bounds.loads},
+      {"stores", bounds.stores},     {"lines", bounds.lines},
+      {"atomics", bounds.atomics},   {"bulk", bounds.bulk_operations},
+      {"bytes", bounds.bytes_moved}, {"remote", bounds.remote_operations},
+      {"reply", bounds.reply_bytes}};
   std::string wrong;
   for (const auto& [name, value] : proved)
     if (value > stated[name])
-      wrong += name + " " + std::to_string(value) + " (stated: " + std::to_string(stated[name]) + ") ";
+      wrong +=
+          name + " " + std::to_string(value) + " (stated: " + std::to_string(stated[name]) + ") ";
   return wrong;
 }
 

@@ -35,7 +35,8 @@ inline const VerifiedProgram& library_operator(std::string_view name) {
 class Data {
  public:
   explicit Data(size_t bytes)
-      : bytes_((bytes + 63) / 64 * 64), base_(static_cast<std::byte*>(std::aligned_alloc(64, bytes_)), &std::free) {
+      : bytes_((bytes + 63) / 64 * 64),
+        base_(static_cast<std::byte*>(std::aligned_alloc(64, bytes_)), &std::free) {
     std::memset(base_.get(), 0, bytes_);
   }
   uint64_t& word(uint64_t offset) { return *reinterpret_cast<uint64_t*>(base_.get() + offset); }

@@ -13,8 +13,8 @@ namespace {
 
 // --- list_find ---
 
-// `count` records at shuffled places, keys 100, 101, ...; returns their offsets in the list's order. Offset 0 stays
-// free, since 0 ends a list.
+// `count` records at shuffled places, keys 100, 101, ...; returns their offsets in the list's
+// order. Offset 0 stays free, since 0 ends a list.
 std::vector<uint64_t> make_list(Data& data, uint64_t count, std::mt19937_64& random) {
   std::vector<uint64_t> places(count);
   for (uint64_t i = 0; i < count; ++i) places[i] = (i + 1) * 64;
@@ -85,7 +85,10 @@ TEST_CASE("graph_walk follows the path as a model does") {
     for (uint64_t rest = path; how == 0 && followed < hops; rest >>= 3) {
       const uint64_t edge = rest & 7;
       const uint64_t next = edge == 7 ? at : data.word(at + 8 + 8 * edge);
-      if (next == 0) { how = 2; break; }
+      if (next == 0) {
+        how = 2;
+        break;
+      }
       at = next;
       ++followed;
       if (data.word(at) == key) how = 1;
@@ -104,8 +107,11 @@ TEST_CASE("graph_walk follows the path as a model does") {
 // --- btree_find ---
 
 // Bulk-loads sorted keys into nodes of 15 keys; returns the root's offset.
-uint64_t make_btree(Data& data, const std::map<uint64_t, uint64_t>& content, std::mt19937_64& random) {
-  struct Child { uint64_t low, offset; };
+uint64_t make_btree(Data& data, const std::map<uint64_t, uint64_t>& content,
+                    std::mt19937_64& random) {
+  struct Child {
+    uint64_t low, offset;
+  };
   uint64_t next = 256;
   std::vector<Child> level;
   for (auto it = content.begin(); it != content.end();) {
@@ -145,7 +151,8 @@ TEST_CASE("btree_find finds what a map finds") {
   std::mt19937_64 random(4);
   for (const size_t size : {1, 15, 16, 300, 3000}) {
     std::map<uint64_t, uint64_t> content;
-    while (content.size() < size) content[random() % 3 == 0 ? random() : random() % 10000] = random();
+    while (content.size() < size)
+      content[random() % 3 == 0 ? random() : random() % 10000] = random();
     Data data((size * 2 + 4) * 256);
     const uint64_t root = make_btree(data, content, random);
     for (const auto& [key, value] : content) {
@@ -168,7 +175,7 @@ TEST_CASE("btree_find gives up on what is no tree of its kind") {
   Data data(1024);
   data.word(256) = 16;  // more keys than a node holds
   CHECK(run("btree_find", data, {256, 1}).outcome.status == Status::kFailed);
-  data.word(256) = 0;   // an inner node that is its own child
+  data.word(256) = 0;  // an inner node that is its own child
   data.word(256 + 128) = 256;
   const Run cycle = run("btree_find", data, {256, 1});
   CHECK(cycle.outcome.status == Status::kFailed);
@@ -236,7 +243,8 @@ TEST_CASE("hash_find gives up on a chain that never ends") {
 TEST_CASE("the operators' sources state the bounds that are proved") {
   for (const BuiltinOperator& each : builtin_operators()) {
     INFO(each.name);
-    const std::string path = std::string(TIARA_SOURCE_ROOT "/nic/operators/") + std::string(each.name) + ".tiara";
+    const std::string path =
+        std::string(TIARA_SOURCE_ROOT "/nic/operators/") + std::string(each.name) + ".tiara";
     CHECK(compare_with_source(path, library_operator(each.name).bounds()) == "");
   }
 }
