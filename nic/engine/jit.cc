@@ -33,8 +33,9 @@ Result<std::unique_ptr<JitEngine>> JitEngine::create(Checks checks) {
 const JitCode* JitEngine::find(const Program* key) const noexcept {
   // Ends: the table is at most a quarter full.
   for (size_t slot = slot_of(key);; slot = (slot + 1) % kSlots) {
-    const JitCode* code = table_[slot].load(std::memory_order_acquire);
-    if (code == nullptr || &code->program.program() == key) return code;
+    const Program* found = table_[slot].key.load(std::memory_order_acquire);
+    if (found == key) [[likely]] return table_[slot].code;
+    if (found == nullptr) return nullptr;
   }
 }
 
@@ -47,16 +48,18 @@ Result<void> JitEngine::prepare(const VerifiedProgram& program) {
   TIARA_TRY(JitCode code, compile(program, checks_));
   codes_.push_back(std::make_unique<const JitCode>(std::move(code)));
   size_t slot = slot_of(key);
-  while (table_[slot].load(std::memory_order_relaxed) != nullptr) slot = (slot + 1) % kSlots;
-  table_[slot].store(codes_.back().get(), std::memory_order_release);
+  while (table_[slot].key.load(std::memory_order_relaxed) != nullptr) slot = (slot + 1) % kSlots;
+  table_[slot].code = codes_.back().get();
+  table_[slot].key.store(key, std::memory_order_release);
   return {};
 }
 
 Outcome JitEngine::run(const VerifiedProgram& program, const Invocation& invocation) noexcept {
-  Outcome outcome;
+  Outcome outcome;  // the only object returned: it is built where the caller wants it, never copied
   const JitCode* code = find(&program.program());
-  if (code == nullptr) [[unlikely]] return interpreter_.run(program, invocation);
-  if (invocation.arguments.size() != code->argument_count) [[unlikely]] {
+  if (code == nullptr) [[unlikely]] {
+    outcome = interpreter_.run(program, invocation);
+  } else if (invocation.arguments.size() != code->argument_count) [[unlikely]] {
     outcome.code = static_cast<uint16_t>(Refusal::kArgumentCount);
   } else if (!code->needs_machine) {
     code->entry(&outcome, invocation.regions.data(), invocation.arguments.data(), nullptr, nullptr);

@@ -38,9 +38,13 @@ class JitEngine final : public Engine {
   Interpreter interpreter_;
   std::mutex preparing_;
   std::vector<std::unique_ptr<const JitCode>> codes_;  // under preparing_; grows only
+  struct Slot {
+    std::atomic<const Program*> key{nullptr};  // released by prepare() after `code`; acquired by find()
+    const JitCode* code = nullptr;
+  };
   // Open addressing, never removed from: readers need no lock. Keyed by the address of the verified content, which
-  // the code keeps alive. Released by prepare(), acquired by find().
-  std::array<std::atomic<const JitCode*>, kSlots> table_{};
+  // the code keeps alive.
+  std::array<Slot, kSlots> table_{};
 };
 
 }  // namespace tiara::nic

@@ -22,6 +22,14 @@ constexpr int32_t kPcAt = offsetof(Outcome, pc);
 constexpr int32_t kResultsAt = offsetof(Outcome, results);
 constexpr int32_t kCountsAt = offsetof(Outcome, counts);
 
+constexpr uint32_t kNowhere = UINT32_MAX;  // where exits go: out of every loop
+
+constexpr std::pair<int32_t, int32_t Pending::*> kCountFields[] = {{offsetof(Counts, steps), &Pending::steps},
+                                                                   {offsetof(Counts, loads), &Pending::loads},
+                                                                   {offsetof(Counts, stores), &Pending::stores},
+                                                                   {offsetof(Counts, lines), &Pending::lines},
+                                                                   {offsetof(Counts, atomics), &Pending::atomics}};
+
 uint16_t run_on_machine(Machine* machine, const Instruction* instruction, uint64_t* registers) noexcept {
   return static_cast<uint16_t>(machine->execute(*instruction, registers));
 }
@@ -35,7 +43,7 @@ bool has_bounds_check(const Instruction& i) {
 }
 
 CondCode condition_of(Opcode opcode) {
-  switch (opcode) {  // any other opcode is not a conditional branch
+  switch (opcode) {
     case Opcode::kBeq: case Opcode::kBeqi: return CondCode::kEqual;
     case Opcode::kBne: case Opcode::kBnei: return CondCode::kNotEqual;
     case Opcode::kBltu: case Opcode::kBltui: return CondCode::kUnsignedLT;
@@ -43,7 +51,7 @@ CondCode condition_of(Opcode opcode) {
     case Opcode::kBlts: case Opcode::kBltsi: return CondCode::kSignedLT;
     case Opcode::kBges: case Opcode::kBgesi: return CondCode::kSignedGE;
     case Opcode::kBset: case Opcode::kBseti: return CondCode::kC;
-    default: return CondCode::kNC;  // bclr, bclri
+    default: return CondCode::kNC;  // any other conditional branch is bclr or bclri
   }
 }
 
@@ -81,31 +89,40 @@ void Compiler::emit(InstId id, const Operand& a, const Operand& b) { a_.emit(id,
 // --- paths and counts ---
 
 void Compiler::add_to_counts(const Pending& pending) {
-  if (pending == Pending{}) return;
+  if (pending.is_zero()) return;
   a_.mov(rax, frame_->outcome());
-  const auto add = [&](size_t field, int32_t by) {
-    if (by != 0) a_.add(qword_ptr(rax, kCountsAt + static_cast<int32_t>(field)), by);
-  };
-  add(offsetof(Counts, steps), pending.steps);
-  add(offsetof(Counts, loads), pending.loads);
-  add(offsetof(Counts, stores), pending.stores);
-  add(offsetof(Counts, lines), pending.lines);
-  add(offsetof(Counts, atomics), pending.atomics);
+  for (const auto& [field, count] : kCountFields)
+    if (pending.*count != 0) a_.add(qword_ptr(rax, kCountsAt + field), pending.*count);
 }
 
-void Compiler::flush() {
-  add_to_counts(*pending_);
-  pending_ = Pending{};
+void Compiler::add_to_counts(const LoopCounts& loop, After after) {
+  if (loop.per_iteration.is_zero()) return;
+  const bool is_in_host = loop.host && !(after == After::kCall && Frame::is_caller_saved(*loop.host));
+  a_.mov(rax, frame_->outcome());
+  for (const auto& [field, count] : kCountFields) {
+    const int32_t by = loop.per_iteration.*count;
+    if (by == 0) continue;
+    if (is_in_host) a_.imul(rdx, *loop.host, by);
+    else a_.imul(rdx, loop.slot, by);
+    a_.add(qword_ptr(rax, kCountsAt + field), rdx);
+  }
+}
+
+Compiler::LoopIds Compiler::loops_left(uint32_t to) const {
+  LoopIds left;
+  for (const OpenLoop& open : loops_)
+    if (to > open.end) left.push_back(open.id);
+  return left;
 }
 
 void Compiler::edge(std::optional<CondCode> condition, uint32_t to) {
   Target& target = targets_[to];
+  if (!target.pending) target.pending = *pending_;
   Label label = target.label;
-  if (!target.pending) {
-    target.pending = *pending_;
-  } else if (*target.pending != *pending_) {
+  LoopIds left = loops_left(to);
+  if (!left.empty() || *target.pending != *pending_) {
     label = a_.newLabel();
-    merge_stubs_.push_back({label, target.label, *pending_ - *target.pending});
+    merge_stubs_.push_back({label, target.label, *pending_ - *target.pending, std::move(left)});
   }
   if (condition) a_.j(*condition, label);
   else a_.jmp(label);
@@ -114,9 +131,9 @@ void Compiler::edge(std::optional<CondCode> condition, uint32_t to) {
 Label Compiler::fault_stub(std::optional<Fault> fault) {
   // Several checks of one instruction may end alike.
   if (!fault_stubs_.empty() && fault && fault_stubs_.back().pc == pc_ && fault_stubs_.back().fault == fault &&
-      fault_stubs_.back().pending == *pending_)
+      fault_stubs_.back().variant == variant_)
     return fault_stubs_.back().label;
-  fault_stubs_.push_back({a_.newLabel(), fault, pc_, *pending_});
+  fault_stubs_.push_back({a_.newLabel(), fault, variant_, pc_, *pending_, loops_left(kNowhere)});
   return fault_stubs_.back().label;
 }
 
@@ -124,18 +141,29 @@ void Compiler::fault_if(CondCode condition, Fault fault) { a_.j(condition, fault
 
 // --- control ---
 
-void Compiler::ret(const Instruction& i) {
-  retire();
+// Leaves the outcome's address in rax: a RET or FAIL always has a step to add.
+void Compiler::leave(const Instruction& i, uint32_t pc, const Pending& pending, const LoopIds& loops) {
+  for (const uint32_t loop : loops) add_to_counts(loop_counts_[loop], After::kCode);
+  add_to_counts(pending);
   const bool is_ok = i.opcode == Opcode::kRet;
-  add_to_counts(*pending_);  // leaves the outcome's address in rax: a retired RET is always one step
   if (is_ok)
     for (uint32_t n = 0; n < i.bits(); ++n)
       a_.mov(qword_ptr(rax, kResultsAt + static_cast<int32_t>(n) * 8), use(n, rcx));
   else
     a_.mov(word_ptr(rax, kCodeAt), i.bits());
-  a_.mov(dword_ptr(rax, kPcAt), pc_);
+  a_.mov(dword_ptr(rax, kPcAt), pc);
   a_.mov(byte_ptr(rax, kStatusAt), static_cast<uint32_t>(is_ok ? Status::kOk : Status::kFailed));
   epilogue();
+}
+
+void Compiler::ret(const Instruction& i) {
+  retire();
+  if (loops_.empty()) {
+    leave(i, pc_, *pending_, {});
+  } else {
+    exit_stubs_.push_back({a_.newLabel(), pc_, *pending_, loops_left(kNowhere)});
+    a_.jmp(exit_stubs_.back().label);
+  }
   pending_.reset();
 }
 
@@ -168,6 +196,8 @@ void Compiler::loop(const Instruction& i) {
   for (uint32_t at = pc_ + 1; at < end; ++at) written |= registers_written(program_.code[at]);
   OpenLoop open{.pc = pc_,
                 .end = end,
+                .id = static_cast<uint32_t>(loop_counts_.size()),
+                .at_head = {},
                 .head = a_.newLabel(),
                 .has_own_index = (written >> i.rd & 1) != 0,
                 .has_own_trips = i.rd == i.rs1 || (written >> i.rs1 & 1) != 0};
@@ -184,19 +214,22 @@ void Compiler::loop(const Instruction& i) {
   edge(CondCode::kZero, end + 1);
   if (open.has_own_trips) a_.mov(frame_->loop_trips(depth), rcx);
   if (open.has_own_index) a_.mov(frame_->loop_index(depth), 0);
-  flush();
   a_.bind(open.head);
+  open.at_head = *pending_;
   loops_.push_back(open);
+  loop_counts_.push_back({open.has_own_index ? std::nullopt : frame_->host(i.rd),
+                          open.has_own_index ? frame_->loop_index(depth) : frame_->slot(i.rd),
+                          {}});
 }
 
-// Counts are added once an iteration, so that the head has nothing pending on both ways to it.
 void Compiler::end_loop() {
   const OpenLoop open = loops_.back();
   if (!pending_) return;  // every path of the body leaves the loop
   const Instruction& opener = program_.code[open.pc];
   const uint32_t depth = static_cast<uint32_t>(loops_.size()) - 1;
   retire();
-  flush();
+  LoopCounts& counts = loop_counts_[open.id];
+  counts.per_iteration = *pending_ - open.at_head;
   Gp index = rcx;
   if (open.has_own_index) {
     a_.mov(rcx, frame_->loop_index(depth));
@@ -210,6 +243,8 @@ void Compiler::end_loop() {
   if (open.has_own_trips) a_.cmp(index, frame_->loop_trips(depth));
   else emit(Inst::kIdCmp, index, operand(opener.rs1));
   a_.jb(open.head);
+  add_to_counts(counts, After::kCode);  // the index is the trip count now
+  pending_ = open.at_head;
 }
 
 // What Machine::execute() does: operands go to their homes, the call destroys the caller-saved registers.
@@ -330,7 +365,13 @@ void Compiler::check_regions() {
   for (size_t n = 0; n < program_.regions.size(); ++n) {
     if (program_.regions[n].is_remote) continue;
     const auto wanted = static_cast<uint32_t>(program_.regions[n].permission);
-    a_.movzx(ecx, byte_ptr(rax, static_cast<int32_t>(n * sizeof(Region) + offsetof(Region, permission))));
+    const Mem granted = byte_ptr(rax, static_cast<int32_t>(n * sizeof(Region) + offsetof(Region, permission)));
+    if (std::has_single_bit(wanted)) {
+      a_.test(granted, wanted);
+      a_.jz(region_refused_);
+      continue;
+    }
+    a_.movzx(ecx, granted);
     a_.and_(ecx, wanted);
     a_.cmp(ecx, wanted);
     a_.jne(region_refused_);
@@ -396,14 +437,20 @@ void Compiler::body(Variant variant) {
 void Compiler::stubs() {
   for (const MergeStub& stub : merge_stubs_) {
     a_.bind(stub.from);
+    for (const uint32_t loop : stub.loops) add_to_counts(loop_counts_[loop], After::kCode);
     add_to_counts(stub.difference);
     a_.jmp(stub.to);
+  }
+  for (const ExitStub& stub : exit_stubs_) {
+    a_.bind(stub.label);
+    leave(program_.code[stub.pc], stub.pc, stub.pending, stub.loops);
   }
   const Label faulted = a_.newLabel();
   for (const FaultStub& stub : fault_stubs_) {
     a_.bind(stub.label);
     if (stub.fault) a_.mov(ecx, static_cast<uint32_t>(*stub.fault));
     else a_.mov(ecx, eax);
+    for (const uint32_t loop : stub.loops) add_to_counts(loop_counts_[loop], stub.fault ? After::kCode : After::kCall);
     add_to_counts(stub.pending);
     a_.mov(edx, stub.pc);
     a_.jmp(faulted);

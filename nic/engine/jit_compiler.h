@@ -1,7 +1,8 @@
 // Translates a verified program to x86-64, one instruction after the other.
 //
 // Counts cost almost nothing: they are kept at compile time along each path ("pending") and added to the Outcome only
-// where paths of different counts meet, where loops repeat, and at exits. Checks that can fail jump to stubs behind the
+// where paths of different counts meet, where loops end, and at exits. An iteration counts nothing: whoever leaves a
+// loop adds the loop's index times what one iteration counts. Checks that can fail jump to stubs behind the
 // code, which know the instruction, the reason, and the counts to add: faults are as precise as the interpreter's.
 #pragma once
 
@@ -18,6 +19,7 @@ namespace tiara::nic::jit {
 struct Pending {
   int32_t steps = 0, loads = 0, stores = 0, lines = 0, atomics = 0;
   friend bool operator==(const Pending&, const Pending&) = default;
+  bool is_zero() const { return *this == Pending{}; }
   friend Pending operator-(const Pending& a, const Pending& b) {
     return {a.steps - b.steps, a.loads - b.loads, a.stores - b.stores, a.lines - b.lines, a.atomics - b.atomics};
   }
@@ -37,20 +39,38 @@ class Compiler {
     asmjit::Label label;
     std::optional<Pending> pending;  // what every path to here has; none: nothing has come yet
   };
+  // What one iteration of a loop counts is known at its end; stubs are written after that.
+  struct LoopCounts {
+    std::optional<Gp> host;   // of the index
+    Mem slot;                 // of the index, without a host or when a call has destroyed it
+    Pending per_iteration;
+  };
+  using LoopIds = std::vector<uint32_t>;  // into loop_counts_
   struct FaultStub {
     asmjit::Label label;
     std::optional<Fault> fault;  // none: in eax
+    Variant variant;
     uint32_t pc;
     Pending pending;
+    LoopIds loops;
   };
   struct MergeStub {
     asmjit::Label from;
     asmjit::Label to;
     Pending difference;
+    LoopIds loops;  // left by this edge
+  };
+  struct ExitStub {  // RET or FAIL inside a loop
+    asmjit::Label label;
+    uint32_t pc;
+    Pending pending;
+    LoopIds loops;
   };
   struct OpenLoop {
     uint32_t pc;
     uint32_t end;
+    uint32_t id;              // into loop_counts_
+    Pending at_head;
     asmjit::Label head;
     bool has_own_index;   // the body writes rd: the index is kept apart
     bool has_own_trips;   // the body writes rs1: the trip count is kept apart
@@ -78,6 +98,7 @@ class Compiler {
   void end_loop();
   void branch(const Instruction& i);
   void ret(const Instruction& i);
+  void leave(const Instruction& i, uint32_t pc, const Pending& pending, const LoopIds& loops);
   void call(const Instruction& i);
 
   // --- arithmetic (jit_arithmetic.cc) ---
@@ -119,7 +140,10 @@ class Compiler {
 
   // --- paths and counts ---
   void add_to_counts(const Pending& pending);  // uses rax
-  void flush();
+  enum class After : uint8_t { kCode, kCall };
+  void add_to_counts(const LoopCounts& loop, After after);  // uses rax and rdx
+  // The loops that are open here and do not reach `to`; all of them for an exit.
+  LoopIds loops_left(uint32_t to) const;
   void retire() { ++pending_->steps; }
   // Jumps to the instruction at `to` when `condition` holds (none: always), with the counts of here.
   void edge(std::optional<asmjit::x86::CondCode> condition, uint32_t to);
@@ -144,6 +168,8 @@ class Compiler {
   std::vector<OpenLoop> loops_;
   std::vector<FaultStub> fault_stubs_;
   std::vector<MergeStub> merge_stubs_;
+  std::vector<ExitStub> exit_stubs_;
+  std::vector<LoopCounts> loop_counts_;
   asmjit::Label done_;
   asmjit::Label argument_refused_, region_refused_;
 };
