@@ -1,6 +1,7 @@
 // `tiara bench NAME`: one line here for each workload folder of apps/.
-#include "apps/memcached/bench.h"
 #include "apps/common/command.h"
+#include "apps/engine/bench.h"
+#include "apps/memcached/bench.h"
 #include "apps/pagewalk/bench.h"
 #include "apps/tiara/commands.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 // Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
 constexpr Command kBenchmarks[] = {
+    {"engine", "one page walk: interpreter, JIT, C++", engine::bench_main},
     {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
      memcached::bench_main},
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",

@@ -1,0 +1,246 @@
+#include "apps/engine/bench.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/command.h"
+#include "apps/common/machine.h"
+#include "apps/engine/native_walk.h"
+#include "apps/engine/walk_tables.h"
+#include "nic/engine/interpreter.h"
+#include "nic/engine/jit.h"
+#include "nic/verifier/verified_program.h"
+#include "pagetable/builtin.h"
+
+namespace tiara::apps::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  uint32_t levels = nic::pool::kDefaultLevels;
+  uint32_t rounds = 21;
+  uint32_t hot_batches = 200;
+  uint32_t cold_batches = 30;
+  uint64_t seed = 1;
+  std::string json_path;
+};
+
+// Hot tables: few enough pages for everything a walk reads to stay in the first-level cache.
+constexpr size_t kHotPages = 16;
+// Walks of one timed batch: far above the clock's grain, far below a scheduler's time slice. A round's figure is the
+// median of its batches, so that neighbours on the CPU do not show in it.
+constexpr uint64_t kHotBatch = 1000;
+// Cold tables: lines are flushed before a batch, and pages are far apart, so that the TLB misses as well.
+constexpr size_t kColdPages = 8192;
+constexpr size_t kColdBatch = 64;
+
+double nanoseconds(Clock::duration duration) { return std::chrono::duration<double, std::nano>(duration).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+}
+
+// Walks `pages` one after the other, each beginning when the last one's entry is known: the latency that a miss sees,
+// not what out-of-order execution makes of independent walks. Entries have zero flags, so the page stays what it is.
+template <typename Walk>
+uint64_t walk_chain(std::span<const uint64_t> pages, uint64_t walks, Walk&& walk) {
+  uint64_t sum = 0, last = 0;
+  for (uint64_t n = 0, at = 0; n < walks; ++n, at = at + 1 == pages.size() ? 0 : at + 1) {
+    last = walk(pages[at] + (last & 1));
+    sum += last;
+  }
+  return sum;
+}
+
+struct Contestant {
+  std::string name;
+  std::function<uint64_t(const WalkTables&, std::span<const uint64_t>, uint64_t)> chain;  // sum of the entries
+  std::vector<double> hot_ns, cold_ns;  // of one walk, by round
+  uint64_t wrong = 0;
+};
+
+// Of something that answers an invocation.
+template <typename Run>
+auto invocation_chain(Run&& run) {
+  return [run](const WalkTables& tables, std::span<const uint64_t> pages, uint64_t walks) {
+    const nic::RegionTable regions = tables.regions();
+    return walk_chain(pages, walks, [&](uint64_t page) {
+      return run({.regions = regions, .arguments = {&page, 1}, .payload = {}, .reply = {}}).results[0];
+    });
+  };
+}
+
+auto engine_chain(nic::Engine& engine, const nic::VerifiedProgram& program) {
+  return invocation_chain([&](const nic::Invocation& invocation) { return engine.run(program, invocation); });
+}
+
+void run_hot(Contestant& contestant, const WalkTables& tables, const Options& options, uint64_t expected) {
+  std::vector<double> batches;
+  for (uint32_t n = 0; n < options.hot_batches; ++n) {
+    const auto start = Clock::now();
+    const uint64_t sum = contestant.chain(tables, tables.pages(), kHotBatch);
+    batches.push_back(nanoseconds(Clock::now() - start) / kHotBatch);
+    if (sum != expected) ++contestant.wrong;
+  }
+  contestant.hot_ns.push_back(median(batches));
+}
+
+void run_cold(Contestant& contestant, const WalkTables& tables, const Options& options, size_t first) {
+  std::vector<double> batches;
+  for (uint32_t n = 0; n < options.cold_batches; ++n) {
+    const size_t at = (first + n * kColdBatch) % (kColdPages - kColdBatch);
+    const auto batch = std::span(tables.pages()).subspan(at, kColdBatch);
+    uint64_t expected = 0;
+    for (const uint64_t page : batch) expected += native_walk(tables.pool(), tables.space(), page);
+    for (const uint64_t page : batch) tables.make_cold(page);
+    const auto start = Clock::now();
+    const uint64_t sum = contestant.chain(tables, batch, kColdBatch);
+    batches.push_back(nanoseconds(Clock::now() - start) / kColdBatch);
+    if (sum != expected) ++contestant.wrong;
+  }
+  contestant.cold_ns.push_back(median(batches));
+}
+
+// Median of the rounds' ratios: drift of the machine hits both sides of one round alike.
+nlohmann::json ratio(const std::vector<double>& ours, const std::vector<double>& theirs) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / theirs[i]);
+  return median(ratios);
+}
+
+nlohmann::json contestant_json(const Contestant& each) {
+  const auto summary = [](const std::vector<double>& values) {
+    return nlohmann::json{{"p10", quantile(values, 0.1)}, {"p50", median(values)}, {"p90", quantile(values, 0.9)}};
+  };
+  return {{"name", each.name},
+          {"hot_ns", summary(each.hot_ns)},
+          {"cold_ns", summary(each.cold_ns)},
+          {"wrong", each.wrong}};
+}
+
+struct Registration {
+  double decode_us = 0, verify_us = 0, compile_us = 0;
+};
+
+// What a node does with a program that a client sends, step by step; the fastest of some, since the first ones warm
+// caches that a node has warm.
+Result<Registration> time_registration(std::span<const std::byte> container) {
+  Registration best{1e9, 1e9, 1e9};
+  for (int n = 0; n < 20; ++n) {
+    const auto start = Clock::now();
+    TIARA_TRY(nic::Program program, nic::deserialize(container));
+    const auto decoded = Clock::now();
+    const auto verified = nic::verify(std::move(program));
+    const auto accepted = Clock::now();
+    if (!verified) return fail(ErrorCode::kRejected, nic::to_string(verified.error()));
+    TIARA_TRY(const auto code, nic::compile(*verified, nic::Checks::kElideProved));
+    const auto compiled = Clock::now();
+    best.decode_us = std::min(best.decode_us, nanoseconds(decoded - start) / 1e3);
+    best.verify_us = std::min(best.verify_us, nanoseconds(accepted - decoded) / 1e3);
+    best.compile_us = std::min(best.compile_us, nanoseconds(compiled - accepted) / 1e3);
+  }
+  return best;
+}
+
+Result<nic::VerifiedProgram> walk_program(std::span<const std::byte>& container) {
+  for (const auto& each : pagetable::builtin_operators()) {
+    if (each.name != "pt_walk") continue;
+    container = each.container;
+    TIARA_TRY(nic::Program program, nic::deserialize(container));
+    auto verified = nic::verify(std::move(program));
+    if (!verified) return fail(ErrorCode::kRejected, nic::to_string(verified.error()));
+    return std::move(*verified);
+  }
+  return fail(ErrorCode::kNotFound, "pt_walk is not among the built-in operators");
+}
+
+Result<int> run(const Options& options) {
+  std::span<const std::byte> container;
+  TIARA_TRY(const nic::VerifiedProgram program, walk_program(container));
+  TIARA_TRY(const Registration registration, time_registration(container));
+  nic::Interpreter interpreter;
+  TIARA_TRY(const auto jit, nic::JitEngine::create());
+  TIARA_TRY_VOID(jit->prepare(program));
+  TIARA_TRY(const WalkTables hot, WalkTables::create(options.levels, kHotPages, options.seed));
+  TIARA_TRY(const WalkTables cold, WalkTables::create(options.levels, kColdPages, options.seed));
+
+  const auto function = [](const WalkTables& tables, std::span<const uint64_t> pages, uint64_t walks) {
+    return walk_chain(pages, walks, [&](uint64_t page) { return native_walk(tables.pool(), tables.space(), page); });
+  };
+  std::vector<Contestant> contestants;
+  contestants.push_back({"function", function, {}, {}, 0});
+  contestants.push_back({"native", invocation_chain(native_operator), {}, {}, 0});
+  contestants.push_back({"jit", engine_chain(*jit, program), {}, {}, 0});
+  contestants.push_back({"interpreter", engine_chain(interpreter, program), {}, {}, 0});
+  const uint64_t expected = function(hot, hot.pages(), kHotBatch);
+  for (uint32_t round = 0; round < options.rounds; ++round)
+    for (Contestant& each : contestants) {
+      run_hot(each, hot, options, expected);
+      run_cold(each, cold, options, round * 997);
+    }
+
+  const Contestant &of_function = contestants[0], &of_native = contestants[1];
+  const Contestant &of_jit = contestants[2], &of_interpreter = contestants[3];
+  nlohmann::json json = {
+      {"benchmark", "engine"},
+      {"machine", describe_machine()},
+      {"configuration", {{"operator", "pt_walk"}, {"levels", options.levels}, {"rounds", options.rounds},
+                         {"hot_batches", options.hot_batches}, {"hot_batch", kHotBatch},
+                         {"cold_batches", options.cold_batches}, {"cold_batch", kColdBatch}, {"seed", options.seed}}},
+      {"registration_us",
+       {{"decode", registration.decode_us}, {"verify", registration.verify_us}, {"compile", registration.compile_us}}},
+      {"ratios", {{"jit_over_native_hot", ratio(of_jit.hot_ns, of_native.hot_ns)},
+                  {"jit_over_native_cold", ratio(of_jit.cold_ns, of_native.cold_ns)},
+                  {"jit_over_function_hot", ratio(of_jit.hot_ns, of_function.hot_ns)},
+                  {"jit_over_function_cold", ratio(of_jit.cold_ns, of_function.cold_ns)},
+                  {"interp_over_native_hot", ratio(of_interpreter.hot_ns, of_native.hot_ns)},
+                  {"interp_over_native_cold", ratio(of_interpreter.cold_ns, of_native.cold_ns)}}}};
+  uint64_t wrong = 0;
+  fmt::print("{}-level walk (pt_walk), ns, median of {} rounds\n{:<12} {:>8} {:>8}\n", options.levels, options.rounds,
+             "", "hot", "cold");
+  for (const Contestant& each : contestants) {
+    json["contestants"].push_back(contestant_json(each));
+    fmt::print("{:<12} {:>8.1f} {:>8.1f}\n", each.name, median(each.hot_ns), median(each.cold_ns));
+    wrong += each.wrong;
+  }
+  fmt::print("function: the walk in C++, called; native: the same in an engine's place, invocation to outcome\n");
+  fmt::print("jit over native: {:.2f} hot, {:.2f} cold; verified in {:.0f} us, compiled in {:.0f} us; wrong: {}\n",
+             json["ratios"]["jit_over_native_hot"].get<double>(), json["ratios"]["jit_over_native_cold"].get<double>(),
+             registration.verify_us, registration.compile_us, wrong);
+  json["wrong"] = wrong;
+  if (!options.json_path.empty()) std::ofstream(options.json_path) << json.dump(2) << "\n";
+  return wrong == 0 ? kExitOk : kExitFailure;
+}
+
+}  // namespace
+
+int bench_main(int argc, char** argv) {
+  CLI::App app{"One page-table walk on the interpreter, on the JIT, and in C++ -O2", "tiara bench engine"};
+  Options options;
+  app.add_option("--levels", options.levels, "depth of the table")->check(CLI::Range(1u, nic::pool::kMaxLevels));
+  app.add_option("--rounds", options.rounds, "rounds, of which medians are reported")->check(CLI::Range(1u, 10000u));
+  app.add_option("--hot-batches", options.hot_batches, "batches of 1000 walks of hot tables in a round")
+      ->check(CLI::Range(1u, 1'000'000u));
+  app.add_option("--cold-batches", options.cold_batches, "batches of 64 walks of cold tables in a round")
+      ->check(CLI::Range(1u, 1'000'000u));
+  app.add_option("--seed", options.seed, "seed of the tables");
+  app.add_option("--json", options.json_path, "write the result to this file");
+  if (const auto status = parse(app, argc, argv)) return *status;
+  const auto result = run(options);
+  return result ? *result : complain(result.error());
+}
+
+}  // namespace tiara::apps::engine
