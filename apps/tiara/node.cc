@@ -6,6 +6,7 @@
 
 #include "apps/common/command.h"
 #include "apps/tiara/commands.h"
+#include "nic/engine/jit.h"
 #include "nic/node/memory_node.h"
 #include "nic/node/server.h"
 #include "pagetable/baseline.h"
@@ -67,7 +68,7 @@ int serve_until_told(const std::string& url, const nic::NodeConfig& config,
 
 int node_main(int argc, char** argv) {
   CLI::App app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
-  std::string url, memory = "0", token;
+  std::string url, memory = "0", engine = "auto";
   nic::NodeConfig config;
   nic::ServerConfig server;
   bool serves_baselines = false;
@@ -82,12 +83,13 @@ int node_main(int argc, char** argv) {
                  "threads that run operators (default: one for every four CPUs)")
       ->option_text("N")
       ->check(CLI::Range(0u, 256u));
-  app.add_option("--token", token,
-                 "what a client must bring; empty (default): who reaches the socket is served")
-      ->option_text("SECRET");
   app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")
       ->option_text("N")
       ->check(CLI::Range(1u, 5u));
+  app.add_option("--engine", engine,
+                 "what runs operators: auto (default: jit where the CPU allows it), jit or interp")
+      ->option_text("E")
+      ->check(CLI::IsMember({"auto", "jit", "interp"}));
   app.add_flag("--baselines", serves_baselines,
                "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
                "bench pagewalk'");
@@ -101,7 +103,12 @@ int node_main(int argc, char** argv) {
                     format_bytes(kMinMemory)));
   config.pool.size = *size;
   config.pool.backing = nic::PoolBacking::kPrivate;
-  config.token = token;
+  if (engine != "interp") {
+    auto jit = nic::JitEngine::create();
+    if (!jit && engine == "jit")
+      return complain(kExitFailure, jit.error().message + "; use --engine interp");
+    if (jit) config.engine = std::move(*jit);
+  }
   if (serves_baselines) {
     config.allows_one_sided = true;
     config.natives = pagetable::baseline_operators();

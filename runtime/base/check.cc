@@ -1,5 +1,6 @@
 #include "runtime/base/check.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +15,9 @@ void check_failed(const char* file, int line, const char* expression) noexcept {
 }
 
 void fatal(int exit_status, const char* what, const char* cure) noexcept {
+  // A lost node meets every thread at once: the first says so for all, the others wait for its exit_group.
+  static std::atomic_flag is_ending;
+  while (is_ending.test_and_set(std::memory_order_relaxed)) syscall(SYS_sched_yield);
   LogLine("fatal: ").text(what).text("; ").text(cure).write();
   // The raw call: the preload layer interposes exit paths, and no handler may run after this line.
   for (;;) syscall(SYS_exit_group, exit_status);
