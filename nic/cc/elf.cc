@@ -72,7 +72,8 @@ Result<std::vector<Section>> read_sections(Bytes file) {
 }
 
 Result<std::vector<Symbol>> read_symbols(const std::vector<Section>& sections) {
-  const auto table = std::find_if(sections.begin(), sections.end(), [](const Section& s) { return s.type == kTypeSymbols; });
+  const auto table = std::find_if(sections.begin(), sections.end(),
+                                  [](const Section& s) { return s.type == kTypeSymbols; });
   if (table == sections.end()) return malformed("no symbols");
   const uint64_t count = table->data.size() / kSymbolBytes;
   if (table->data.size() % kSymbolBytes != 0 || count > kMaxSymbols) return malformed("a symbol table of an odd size");

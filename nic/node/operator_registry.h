@@ -89,7 +89,9 @@ class OperatorRegistry {
    public:
     Use() = default;
     Use(UseGate* gate, const Operator* target) noexcept : gate_(gate), target_(target) {}
-    Use(Use&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), target_(std::exchange(other.target_, nullptr)) {}
+    Use(Use&& other) noexcept
+        : gate_(std::exchange(other.gate_, nullptr)),
+          target_(std::exchange(other.target_, nullptr)) {}
     Use& operator=(Use&&) = delete;
     ~Use() {
       if (gate_ != nullptr) gate_->leave();

@@ -45,7 +45,8 @@ Result<Bytes> pool_size(const PoolConfig& config) {
     return fail(ErrorCode::kInvalidInput, "a pool of " + format_bytes(size) + " is too small; give it at least " +
                                               format_bytes(kLeast));
   if (size.value >> kPageShift >= pool::kMaxFrames)
-    return fail(ErrorCode::kInvalidInput, "a pool of " + format_bytes(size) + " is too large; give it less than 16 TiB");
+    return fail(ErrorCode::kInvalidInput,
+                "a pool of " + format_bytes(size) + " is too large; give it less than 16 TiB");
   return size;
 }
 

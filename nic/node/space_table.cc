@@ -91,8 +91,8 @@ Result<void> SpaceTable::allocate_data(SessionId owner, AddressSpaceId id, Bytes
   if (slot->data.is_mapped()) return fail(ErrorCode::kInvalidInput, "the address space has its data region already");
   if (size.value == 0 || size > data_limit_ || rounded > data_limit_ - data_in_use_)
     return fail(ErrorCode::kResourceExhausted,
-                "a data region of " + format_bytes(size) + "; the node has " + format_bytes(data_limit_ - data_in_use_) +
-                    " left for data regions");
+                "a data region of " + format_bytes(size) + "; the node has " +
+                    format_bytes(data_limit_ - data_in_use_) + " left for data regions");
   TIARA_TRY(os::Mapping data, os::Mapping::anonymous(rounded));
   os::raw_madvise(data.data(), data.size(), MADV_DONTFORK);
   slot->gate.close_and_drain();  // invocations of this moment are refused, as they would have been before

@@ -18,7 +18,9 @@ Result<std::unique_ptr<Channel>> connect_plainly(std::string_view url, const Con
     return connect_loop(std::shared_ptr<MemoryNode>(std::move(node)), options.embedded.token);
   }
   if (url.starts_with(kShm)) return ShmChannel::connect(std::string(url.substr(kShm.size())), options);
-  return fail(ErrorCode::kInvalidInput, "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop: or shm://PATH");
+  return fail(
+      ErrorCode::kInvalidInput,
+      "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop: or shm://PATH");
 }
 
 }  // namespace

@@ -113,9 +113,10 @@ Result<FaultPlan> parse_fault_plan(std::string_view text) {
     text.remove_prefix(std::min(text.size(), part.size() + 1));
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos || !parse_part(part.substr(0, equals), part.substr(equals + 1), plan))
-      return fail(ErrorCode::kInvalidInput, "fault plan: \"" + std::string(part) +
-                                                "\" is malformed; use one_way=, jitter=, access= TIME, stall=TIME@RATE, "
-                                                "corrupt=RATE, cut=COUNT, seed=NUMBER, step=, byte= TIME");
+      return fail(ErrorCode::kInvalidInput,
+                  "fault plan: \"" + std::string(part) +
+                      "\" is malformed; use one_way=, jitter=, access= TIME, stall=TIME@RATE, "
+                      "corrupt=RATE, cut=COUNT, seed=NUMBER, step=, byte= TIME");
   }
   return plan;
 }

@@ -214,9 +214,12 @@ Result<std::unique_ptr<ShmChannel>> ShmChannel::connect(const std::string& path,
   TIARA_TRY_VOID(wire::check_body(header, body));
   if (header.status != 0) return std::unexpected(wire::decode_error(header, body));
   TIARA_TRY(const wire::Welcome welcome, wire::decode_welcome(body));
-  if (fds->size() != 3 || welcome.slots == 0 || welcome.slots > wire::kMaxSlots || welcome.worker >= wire::kMaxWorkers ||
-      welcome.segment_bytes != wire::segment_bytes(welcome.slots) || welcome.board_bytes != wire::kBoardBytes)
-    return fail(ErrorCode::kInvalidInput, "the node's welcome makes no sense; use the same version of tiara on both sides");
+  if (fds->size() != 3 || welcome.slots == 0 || welcome.slots > wire::kMaxSlots ||
+      welcome.worker >= wire::kMaxWorkers ||
+      welcome.segment_bytes != wire::segment_bytes(welcome.slots) ||
+      welcome.board_bytes != wire::kBoardBytes)
+    return fail(ErrorCode::kInvalidInput,
+                "the node's welcome makes no sense; use the same version of tiara on both sides");
   std::unique_ptr<ShmChannel> channel(new ShmChannel(path, std::move(*socket), welcome, timeout));
   TIARA_TRY_VOID(channel->map((*fds)[0], (*fds)[1], std::move((*fds)[2])));
   return channel;

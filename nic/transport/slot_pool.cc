@@ -56,7 +56,8 @@ void SlotPool::release(uint32_t slot) noexcept {
 }
 
 bool SlotPool::is_taken(uint32_t slot) const noexcept {
-  return slot < wire::kMaxSlots && (call_mask_ >> slot & 1) != 0 && (free_.load(std::memory_order_relaxed) >> slot & 1) == 0;
+  return slot < wire::kMaxSlots && (call_mask_ >> slot & 1) != 0 &&
+         (free_.load(std::memory_order_relaxed) >> slot & 1) == 0;
 }
 
 }  // namespace tiara::nic

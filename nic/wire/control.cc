@@ -224,7 +224,9 @@ Result<NodeInfo> decode_info(std::span<const std::byte> body) {
   return info;
 }
 
-Body encode(const DataRequest& request) { return Writer().number(request.space.value).number(request.size.value).take(); }
+Body encode(const DataRequest& request) {
+  return Writer().number(request.space.value).number(request.size.value).take();
+}
 
 Result<DataRequest> decode_data_request(std::span<const std::byte> body) {
   Reader reader(body);

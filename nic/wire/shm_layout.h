@@ -50,7 +50,8 @@ struct SegmentHeader {
   uint32_t version;
   uint32_t slots;
   uint32_t zero;
-  alignas(64) std::array<std::atomic<uint64_t>, kLanes> submitted;  // one line: the worker polls both with one load miss
+  alignas(64) std::array<std::atomic<uint64_t>,
+                         kLanes> submitted;  // one line: the worker polls both with one load miss
   // When the client last rang the doorbell (CLOCK_MONOTONIC, ns): tells the worker how long it really had nothing to
   // do, its own waking up left out. Only ever tunes how long it spins.
   alignas(64) std::atomic<uint64_t> rung_at;

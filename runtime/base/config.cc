@@ -66,7 +66,9 @@ Result<Bytes> parse_bytes(std::string_view text) {
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string_view suffix(rest, static_cast<size_t>(text.data() + text.size() - rest));
   const auto refuse = [&] {
-    return fail(ErrorCode::kInvalidInput, "'" + std::string(text) + "' is not a size; use a number with K, M, G or T, as in 512M");
+    return fail(
+        ErrorCode::kInvalidInput,
+        "'" + std::string(text) + "' is not a size; use a number with K, M, G or T, as in 512M");
   };
   if (error != std::errc{} || !std::isfinite(number) || number < 0) return refuse();
   uint64_t unit = 1;
@@ -89,11 +91,14 @@ Result<LocalBudget> parse_local_budget(std::string_view text) {
     double percent = 0;
     const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size() - 1, percent);
     if (error != std::errc{} || rest != text.data() + text.size() - 1 || !(percent > 0 && percent <= 100))
-      return fail(ErrorCode::kInvalidInput, "'" + std::string(text) + "' is not a share; use more than 0% and at most 100%");
+      return fail(ErrorCode::kInvalidInput,
+                  "'" + std::string(text) + "' is not a share; use more than 0% and at most 100%");
     return LocalBudget{std::nullopt, percent / 100};
   }
   TIARA_TRY(const Bytes bytes, parse_bytes(text));
-  if (bytes.value == 0) return fail(ErrorCode::kInvalidInput, "a local budget of 0 bytes cannot hold a page; use 1M or more");
+  if (bytes.value == 0)
+    return fail(ErrorCode::kInvalidInput,
+                "a local budget of 0 bytes cannot hold a page; use 1M or more");
   return LocalBudget{bytes, std::nullopt};
 }
 
@@ -174,7 +179,8 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   if (is_set("TIARA_CHILDREN"))
     TIARA_TRY_VOID(parse_name(kChildren, "TIARA_CHILDREN", value_of("TIARA_CHILDREN"), config.children));
   if (is_set("TIARA_NODE_TIMEOUT_MS")) {
-    TIARA_TRY(const uint64_t ms, parse_count("TIARA_NODE_TIMEOUT_MS", value_of("TIARA_NODE_TIMEOUT_MS"), 100, 3'600'000));
+    TIARA_TRY(const uint64_t ms, parse_count("TIARA_NODE_TIMEOUT_MS",
+                                             value_of("TIARA_NODE_TIMEOUT_MS"), 100, 3'600'000));
     config.node_timeout = std::chrono::milliseconds(ms);
   }
   if (is_set("TIARA_CHAOS")) {

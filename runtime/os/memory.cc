@@ -40,7 +40,8 @@ void Mapping::reset() noexcept {
 }
 
 Result<Mapping> Mapping::anonymous(Bytes size) {
-  void* base = raw_mmap(nullptr, size.value, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* base = raw_mmap(nullptr, size.value, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return std::unexpected(system_error("mmap", std::to_string(size.value) + " bytes"));
   return Mapping(static_cast<std::byte*>(base), size.value);
 }

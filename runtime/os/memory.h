@@ -14,8 +14,8 @@
 
 namespace tiara::os {
 
-// Raw mmap/munmap/mprotect/madvise: the kernel's return value, or -errno. For the interposers and the pager.
-void* raw_mmap(void* address, size_t length, int protection, int flags, int fd, long offset) noexcept;  // MAP_FAILED + errno
+// Raw mmap (MAP_FAILED + errno), munmap, mprotect, madvise (0 or -errno). For the interposers and the pager.
+void* raw_mmap(void* address, size_t length, int protection, int flags, int fd, long offset) noexcept;
 int raw_munmap(void* address, size_t length) noexcept;
 int raw_mprotect(void* address, size_t length, int protection) noexcept;
 int raw_madvise(void* address, size_t length, int advice) noexcept;

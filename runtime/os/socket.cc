@@ -46,7 +46,8 @@ Result<UniqueFd> stream_socket() {
 Result<void> wait_ready(const UniqueFd& socket, short events, Nanoseconds deadline) {
   for (;;) {
     const Nanoseconds left = deadline - monotonic_now();
-    if (left <= Nanoseconds::zero()) return fail(ErrorCode::kTimedOut, "no answer from the peer within the time allowed");
+    if (left <= Nanoseconds::zero())
+      return fail(ErrorCode::kTimedOut, "no answer from the peer within the time allowed");
     pollfd poll{socket.get(), events, 0};
     timespec bound{static_cast<time_t>(left.count() / 1'000'000'000), static_cast<long>(left.count() % 1'000'000'000)};
     const long ready = syscall(SYS_ppoll, &poll, 1, &bound, nullptr, 0);

@@ -71,7 +71,8 @@ def signals_are_passed_on():
 
 
 def no_orphans():
-    program = subprocess.Popen([TIARA, "run", "-q", "--", "sh", "-c", "echo $$; exec sleep 100"], stdout=subprocess.PIPE,
+    program = subprocess.Popen([TIARA, "run", "-q", "--", "sh", "-c", "echo $$; exec sleep 100"],
+                               stdout=subprocess.PIPE,
                                text=True)
     pid = int(program.stdout.readline())
     program.kill()

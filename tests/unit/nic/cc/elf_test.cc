@@ -34,8 +34,11 @@ class ObjectBuilder {
     symbols[48] = std::byte{39};
     symbols[52] = std::byte{0x10};
     add_section(17, 2, symbols, 4, 1, 0);
-    add_section(25, 3, std::vector<std::byte>(reinterpret_cast<const std::byte*>(names.data()),
-                                              reinterpret_cast<const std::byte*>(names.data()) + names.size()), 0, 0, 0);
+    add_section(
+        25, 3,
+        std::vector<std::byte>(reinterpret_cast<const std::byte*>(names.data()),
+                               reinterpret_cast<const std::byte*>(names.data()) + names.size()),
+        0, 0, 0);
     put(40, file_.size(), 8);
     put(58, 64, 2);
     put(60, headers_.size() / 64, 2);

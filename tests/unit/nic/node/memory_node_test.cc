@@ -105,7 +105,8 @@ TEST_CASE("a session's operator is verified, and its contract is enforced at eve
 TEST_CASE("what the verifier rejects, or what is no program, is not registered") {
   const auto node = make_node();
   const auto session = open(*node);
-  const auto rejected = session->register_operator(container(".operator bad\n.version 1\n.results 1\n  mov r0, r5\n  ret 1\n"));
+  const auto rejected = session->register_operator(
+      container(".operator bad\n.version 1\n.results 1\n  mov r0, r5\n  ret 1\n"));
   REQUIRE_FALSE(rejected);
   CHECK(rejected.error().code == ErrorCode::kRejected);
   auto bytes = container(kAdd);

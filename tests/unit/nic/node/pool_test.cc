@@ -130,7 +130,13 @@ TEST_CASE("releasing a tree gives back every table and page, at any depth") {
   const uint32_t levels = GENERATE(1u, 2u, 3u, 4u, 5u);
   Pool pool = make_pool(4096, levels);
   auto& space = pool.descriptor(3);
-  space = {.root = 0, .levels = levels, .max_pages = pool.max_pages(), .pages = 0, .tables = 0, .state = 1, .reserved = {}};
+  space = {.root = 0,
+           .levels = levels,
+           .max_pages = pool.max_pages(),
+           .pages = 0,
+           .tables = 0,
+           .state = 1,
+           .reserved = {}};
   std::mt19937_64 random(levels);
   std::set<uint64_t> pages;
   for (uint32_t i = 0; i < 300; i++) pages.insert(random() % pool.max_pages());

@@ -98,7 +98,7 @@ bool eventually(Condition condition) {
   const auto deadline = os::monotonic_now() + 5s;
   while (!condition()) {
     if (os::monotonic_now() > deadline) return false;
-    usleep(1000);
+    usleep(1000);  // sleep: another process has to get there
   }
   return true;
 }
@@ -117,7 +117,7 @@ TEST_CASE("a node that is killed is noticed while it is waited for") {
   std::vector<std::jthread> callers;
   for (int i = 0; i < 3; i++)
     callers.emplace_back([&] { lost += channel->call({hold, space, {}}, {}).call == CallStatus::kNodeLost; });
-  usleep(20'000);  // the callers are asleep by now, or will be: both must end
+  usleep(20'000);  // sleep: the callers are asleep by now, or will be: both must end
   const auto killed_at = os::monotonic_now();
   node.end(SIGKILL);
   callers.clear();
@@ -357,13 +357,13 @@ class LyingNode {
     const wire::Welcome welcome{1, {}, kSlots, 0, wire::segment_bytes(kSlots), wire::kBoardBytes};
     const std::array<int, 3> fds{segment.get(), board.get(), doorbell.get()};
     (void)os::try_send(client, wire::encode_reply(*header, wire::encode(welcome)), fds);
-    while (shared.submitted[0].load() == 0 && !stop.stop_requested()) usleep(100);
+    while (shared.submitted[0].load() == 0 && !stop.stop_requested()) usleep(100);  // sleep: a worker's poll
     auto& slot = *reinterpret_cast<wire::SegmentSlot*>(mapping.data() + wire::kSlotsOffset);
     wire::InvocationFrame frame;
     if (wire::decode(slot.invocation, frame) != wire::DecodeStatus::kOk) return;
     lie(slot, frame);
     os::futex_wake_all(slot.state, os::FutexScope::kShared);
-    while (!stop.stop_requested()) usleep(100);
+    while (!stop.stop_requested()) usleep(100);  // sleep: a worker's poll
   }
 
   SocketPath socket_;

@@ -36,7 +36,7 @@ inline std::atomic<bool> hold_gate{false};
 inline std::atomic<uint32_t> held{0};
 inline Outcome hold(const Invocation&) noexcept {
   held.fetch_add(1);
-  while (!hold_gate.load()) usleep(100);
+  while (!hold_gate.load()) usleep(100);  // sleep: held until the test lets go
   held.fetch_sub(1);
   Outcome outcome;
   outcome.status = Status::kOk;

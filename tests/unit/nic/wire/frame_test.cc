@@ -95,7 +95,8 @@ TEST_CASE("a forged reply with a field out of range is refused") {
   CHECK(decode_reply(forged(good, 5, uint8_t{1})) == DecodeStatus::kBadKind);
   CHECK(decode_reply(forged(good, 6, uint8_t{4})) == DecodeStatus::kBadField);
   CHECK(decode_reply(forged(good, 28, uint32_t{kMaxReplyBytes + 1})) == DecodeStatus::kBadField);
-  for (const size_t reserved : {7, 26}) CHECK(decode_reply(forged(good, reserved, uint8_t{1})) == DecodeStatus::kBadField);
+  for (const size_t reserved : {7, 26})
+    CHECK(decode_reply(forged(good, reserved, uint8_t{1})) == DecodeStatus::kBadField);
 }
 
 TEST_CASE("random bytes behind a right checksum decode to frames inside their limits or not at all") {

@@ -19,7 +19,8 @@ TEST_CASE("sizes are numbers with binary units") {
   CHECK(parse_bytes("512M")->value == 512 * kMiB);
   CHECK(parse_bytes("512MiB")->value == 512 * kMiB);
   CHECK(parse_bytes("1.5g")->value == 3 * kGiB / 2);
-  for (const char* bad : {"", "M", "-1", "12X", "1MM", "nan", "inf", "1e30", "0x10", "5iB"}) CHECK_FALSE(parse_bytes(bad));
+  for (const char* bad : {"", "M", "-1", "12X", "1MM", "nan", "inf", "1e30", "0x10", "5iB"})
+    CHECK_FALSE(parse_bytes(bad));
 }
 
 TEST_CASE("a local budget is bytes or a share of the peak") {
