@@ -17,8 +17,8 @@ constexpr uint32_t kTypeRel = 9;
 constexpr uint32_t kTypeRela = 4;
 constexpr uint16_t kRelocatable = 1;
 constexpr uint16_t kMachineBpf = 247;
-// An operator has at most 4096 instructions: its object is some 100 KiB with debug information. More is refused
-// before any of it is looked at.
+// An operator has at most 4096 instructions: its object is some 100 KiB with debug information.
+// More is refused before any of it is looked at.
 constexpr uint64_t kMaxFileBytes = 64ull << 20;
 constexpr uint64_t kMaxSections = 4096;
 constexpr uint64_t kMaxSymbols = 1u << 16;
@@ -28,12 +28,15 @@ std::unexpected<Error> malformed(std::string what) {
 }
 
 Result<void> check_header(Bytes file) {
-  constexpr std::array<unsigned char, 7> kIdent = {0x7f, 'E', 'L', 'F', 2, 1, 1};  // 64 bits, little-endian, version 1
+  constexpr std::array<unsigned char, 7> kIdent = {
+      0x7f, 'E', 'L', 'F', 2, 1, 1};  // 64 bits, little-endian, version 1
   if (file.size() > kMaxFileBytes) return malformed("larger than 64 MiB");
   if (file.size() < kHeaderBytes || std::memcmp(file.data(), kIdent.data(), kIdent.size()) != 0)
-    return fail(ErrorCode::kInvalidInput, "not a 64-bit little-endian ELF object; compile with clang -target bpf -c");
+    return fail(ErrorCode::kInvalidInput,
+                "not a 64-bit little-endian ELF object; compile with clang -target bpf -c");
   if (number_at<uint16_t>(file, 18) != kMachineBpf || number_at<uint16_t>(file, 16) != kRelocatable)
-    return fail(ErrorCode::kInvalidInput, "not a relocatable BPF object; compile with clang -target bpf -c");
+    return fail(ErrorCode::kInvalidInput,
+                "not a relocatable BPF object; compile with clang -target bpf -c");
   return {};
 }
 
@@ -42,7 +45,8 @@ Result<std::vector<Section>> read_sections(Bytes file) {
   const uint64_t entry = number_at<uint16_t>(file, 58);
   const uint64_t count = number_at<uint16_t>(file, 60);
   const uint64_t names = number_at<uint16_t>(file, 62);
-  if (count == 0 || count > kMaxSections || names >= count) return malformed("an impossible number of sections");
+  if (count == 0 || count > kMaxSections || names >= count)
+    return malformed("an impossible number of sections");
   if (entry != kSectionHeaderBytes) return malformed("section headers of an unknown size");
   const auto headers = slice(file, table, count * kSectionHeaderBytes);
   if (!headers) return malformed("the section headers lie outside the file");
@@ -76,7 +80,8 @@ Result<std::vector<Symbol>> read_symbols(const std::vector<Section>& sections) {
                                   [](const Section& s) { return s.type == kTypeSymbols; });
   if (table == sections.end()) return malformed("no symbols");
   const uint64_t count = table->data.size() / kSymbolBytes;
-  if (table->data.size() % kSymbolBytes != 0 || count > kMaxSymbols) return malformed("a symbol table of an odd size");
+  if (table->data.size() % kSymbolBytes != 0 || count > kMaxSymbols)
+    return malformed("a symbol table of an odd size");
   if (table->link >= sections.size()) return malformed("the symbols' names are missing");
   const Bytes names = sections[table->link].data;
   std::vector<Symbol> symbols(count);
@@ -109,7 +114,8 @@ Result<ElfFile> ElfFile::parse(Bytes file) {
 }
 
 const Section* ElfFile::find_section(std::string_view name) const {
-  const auto found = std::find_if(sections_.begin(), sections_.end(), [&](const Section& s) { return s.name == name; });
+  const auto found = std::find_if(sections_.begin(), sections_.end(),
+                                  [&](const Section& s) { return s.name == name; });
   return found == sections_.end() ? nullptr : &*found;
 }
 
@@ -124,7 +130,8 @@ Result<std::vector<Relocation>> ElfFile::relocations_of(uint32_t section) const 
       const Relocation relocation{.offset = number_at<uint64_t>(table.data, at),
                                   .type = static_cast<uint32_t>(information),
                                   .symbol = static_cast<uint32_t>(information >> 32)};
-      if (relocation.symbol >= symbols_.size() || relocation.offset >= sections_[section].data.size())
+      if (relocation.symbol >= symbols_.size() ||
+          relocation.offset >= sections_[section].data.size())
         return malformed("a relocation leaves its section or names no symbol");
       relocations.push_back(relocation);
     }

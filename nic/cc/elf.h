@@ -1,7 +1,8 @@
-// As much of ELF (System V gABI, "Object Files") as a relocatable BPF object needs: sections, symbols, relocations.
+// As much of ELF (System V gABI, "Object Files") as a relocatable BPF object needs: sections,
+// symbols, relocations.
 //
-// Total: parse() accepts or refuses any bytes without reading outside them, and what it accepts has no index or
-// range that leaves its table. All views borrow the bytes given to parse().
+// Total: parse() accepts or refuses any bytes without reading outside them, and what it accepts has
+// no index or range that leaves its table. All views borrow the bytes given to parse().
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ struct Symbol {
   std::string_view name;
   uint8_t type = 0;  // STT_...
   bool is_global = false;
-  uint32_t section = 0;  // 0: undefined; else an index into sections, or one of the reserved numbers above them
+  uint32_t section =
+      0;  // 0: undefined; else an index into sections, or one of the reserved numbers above them
   uint64_t value = 0;
   uint64_t bytes = 0;
 };
@@ -42,7 +44,7 @@ struct Relocation {
   uint32_t symbol = 0;  // index into symbols
 };
 
-inline constexpr uint32_t kRelocation64 = 1;    // R_BPF_64_64: an lddw
+inline constexpr uint32_t kRelocation64 = 1;     // R_BPF_64_64: an lddw
 inline constexpr uint32_t kRelocationCall = 10;  // R_BPF_64_32: a call
 
 class ElfFile {
