@@ -5,6 +5,7 @@ namespace tiara::apps {
 
 int asm_main(int argc, char** argv);
 int bench_main(int argc, char** argv);
+int cc_main(int argc, char** argv);
 int disasm_main(int argc, char** argv);
 int doctor_main(int argc, char** argv);
 int exec_main(int argc, char** argv);
