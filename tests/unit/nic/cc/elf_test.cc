@@ -51,12 +51,14 @@ class ObjectBuilder {
   void put(size_t at, uint64_t value, size_t bytes) {
     for (size_t i = 0; i < bytes; ++i) file_[at + i] = static_cast<std::byte>(value >> (8 * i));
   }
-  void add_section(uint32_t name, uint32_t type, const std::vector<std::byte>& data, uint32_t link, uint32_t info,
-                   uint64_t flags) {
+  void add_section(uint32_t name, uint32_t type, const std::vector<std::byte>& data, uint32_t link,
+                   uint32_t info, uint64_t flags) {
     const auto field = [this](uint64_t value, size_t bytes) {
-      for (size_t i = 0; i < bytes; ++i) headers_.push_back(static_cast<std::byte>(value >> (8 * i)));
+      for (size_t i = 0; i < bytes; ++i)
+        headers_.push_back(static_cast<std::byte>(value >> (8 * i)));
     };
-    field(name, 4), field(type, 4), field(flags, 8), field(0, 8), field(file_.size(), 8), field(data.size(), 8);
+    field(name, 4), field(type, 4), field(flags, 8), field(0, 8), field(file_.size(), 8),
+        field(data.size(), 8);
     field(link, 4), field(info, 4), field(1, 8), field(0, 8);
     file_.insert(file_.end(), data.begin(), data.end());
   }
@@ -89,7 +91,8 @@ TEST_CASE("every truncation of an object is refused or read without leaving it")
   ObjectBuilder object;
   for (size_t size = 0; size < object.bytes().size(); ++size) {
     // A copy of exactly that size, so that a sanitizer sees a read past its end.
-    const std::vector<std::byte> cut(object.bytes().begin(), object.bytes().begin() + static_cast<ptrdiff_t>(size));
+    const std::vector<std::byte> cut(object.bytes().begin(),
+                                     object.bytes().begin() + static_cast<ptrdiff_t>(size));
     CHECK_FALSE(ElfFile::parse(cut).has_value());
   }
 }
@@ -113,7 +116,8 @@ TEST_CASE("damaged objects never give an index outside their tables") {
     for (uint32_t i = 0; i < elf->sections().size(); ++i) {
       const auto relocations = elf->relocations_of(i);
       if (!relocations) continue;
-      for (const Relocation& relocation : *relocations) REQUIRE(relocation.symbol < elf->symbols().size());
+      for (const Relocation& relocation : *relocations)
+        REQUIRE(relocation.symbol < elf->symbols().size());
     }
   }
 }
