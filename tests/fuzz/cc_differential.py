@@ -60,7 +60,11 @@ void tiara_st1(u64 r, u64 o, u64 v) { store(memory + o, v, 1); }
 void tiara_st2(u64 r, u64 o, u64 v) { store(memory + o, v, 2); }
 void tiara_st4(u64 r, u64 o, u64 v) { store(memory + o, v, 4); }
 void tiara_st8(u64 r, u64 o, u64 v) { store(memory + o, v, 8); }
-u64 tiara_cas(u64 r, u64 o, u64 e, u64 d) { u64 v = load(memory + o, 8); if (v == e) store(memory + o, d, 8); return v; }
+u64 tiara_cas(u64 r, u64 o, u64 e, u64 d) {
+  u64 v = load(memory + o, 8);
+  if (v == e) store(memory + o, d, 8);
+  return v;
+}
 u64 tiara_faa(u64 r, u64 o, u64 a) { u64 v = load(memory + o, 8); store(memory + o, v + a, 8); return v; }
 u64 tiara_swp(u64 r, u64 o, u64 n) { u64 v = load(memory + o, 8); store(memory + o, n, 8); return v; }
 u64 tiara_pad_ld1(u64 o) { return load(pad + o, 1); }
@@ -142,12 +146,13 @@ class Generator:
             return f"array[{self.expression(depth)} & 7]"
         if self.has_pad and roll < 0.5:
             return f"tiara_pad_ld8({self.expression(depth)} & 120)"
-        kind, mask = self.pick(("ld1", 4095), ("ld2", 4094), ("ld4", 4092), ("ld8", 4088), ("lds1", 4095), ("lds2", 4094),
-                               ("lds4", 4092), ("ld8", 4088), ("ld8", 4088))
+        kind, mask = self.pick(("ld1", 4095), ("ld2", 4094), ("ld4", 4092), ("ld8", 4088), ("lds1", 4095),
+                               ("lds2", 4094), ("lds4", 4092), ("ld8", 4088), ("ld8", 4088))
         shape = self.rng.random()
         if shape < 0.4:  # a table's index
             bits = self.rng.randrange(0, 40)
-            return f"tiara_{kind}(data, {self.rng.randrange(0, 64) * 8} + (({self.expression(depth)}) >> {bits} & 127) * 8)"
+            base = self.rng.randrange(0, 64) * 8
+            return f"tiara_{kind}(data, {base} + (({self.expression(depth)}) >> {bits} & 127) * 8)"
         if shape < 0.6:
             return f"tiara_{kind}(data, (u64)({self.name()} & 0x7f8) + (u64)({self.name()} & 0x7f8))"
         return f"tiara_{kind}(data, {self.expression(depth)} & {mask})"
@@ -171,7 +176,8 @@ class Generator:
             kind, mask = self.pick(("st1", 4095), ("st2", 4094), ("st4", 4092), ("st8", 4088))
             return f"tiara_{kind}(data, {self.expression(1)} & {mask}, {self.expression(2)});"
         if roll < 0.54:
-            return self.pick(f"{target} = tiara_cas(data, {self.expression(1)} & 4088, {self.expression(1)}, {self.expression(1)});",
+            return self.pick(f"{target} = tiara_cas(data, {self.expression(1)} & 4088, {self.expression(1)}, "
+                             f"{self.expression(1)});",
                              f"{target} = tiara_faa(data, {self.expression(1)} & 4088, {self.expression(1)});",
                              f"tiara_swp(data, {self.expression(1)} & 4088, {self.expression(1)});")
         if roll < 0.58 and self.has_array:
@@ -183,7 +189,8 @@ class Generator:
         if roll < 0.65:
             return self.pick(f"tiara_emit({self.expression(2)});",
                              f"tiara_gather(data, {self.expression(1)} & 2047, {self.expression(1)} & 31);",
-                             f"tiara_fill(data, {self.expression(1)} & 2047, {self.expression(1)} & 31, {self.name()}); tiara_wait();",
+                             f"tiara_fill(data, {self.expression(1)} & 2047, {self.expression(1)} & 31, "
+                             f"{self.name()}); tiara_wait();",
                              f"tiara_copy(data, {self.expression(1)} & 2047, data, {self.expression(1)} & 2047, "
                              f"{self.expression(1)} & 31); tiara_wait();")
         if roll < 0.80:
@@ -265,10 +272,11 @@ def try_once(options, seed, folder):
     for _ in range(options.inputs):
         with open(os.path.join(folder, "region.in"), "wb") as file:
             file.write(bytes(rng.choice([0, 0, 1, 255, rng.randrange(256)]) for _ in range(REGION_BYTES)))
-        values = [rng.choice([0, 1, 5, 1 << 63, (1 << 64) - 1, rng.getrandbits(64)]), rng.getrandbits(32) >> rng.randrange(33),
-                  rng.getrandbits(64) >> rng.randrange(65)]
+        values = [rng.choice([0, 1, 5, 1 << 63, (1 << 64) - 1, rng.getrandbits(64)]),
+                  rng.getrandbits(32) >> rng.randrange(33), rng.getrandbits(64) >> rng.randrange(65)]
         expected = run(["./native", *map(str, values)], folder)
-        command = [options.tiara, "exec", "subject.tiara", "--json", "--region", "data=region.in", "--save", "data=tiara.out"]
+        command = [options.tiara, "exec", "subject.tiara", "--json", "--region", "data=region.in",
+                   "--save", "data=tiara.out"]
         for value in values:
             command += ["--arg", str(value)]
         actual = run(command, folder)
@@ -278,9 +286,12 @@ def try_once(options, seed, folder):
         line = " ".join(map(str, [report["status"], report["code"], *report["results"], report["reply"]])).strip()
         if line != expected.stdout.strip():
             return f"arguments {values}\n  native: {expected.stdout.strip()}\n  tiara:  {line}"
-        with open(os.path.join(folder, "native.out"), "rb") as one, open(os.path.join(folder, "tiara.out"), "rb") as two:
-            if one.read() != two.read():
-                return f"arguments {values}: memory differs"
+        memories = []
+        for name in ("native.out", "tiara.out"):
+            with open(os.path.join(folder, name), "rb") as file:
+                memories.append(file.read())
+        if memories[0] != memories[1]:
+            return f"arguments {values}: memory differs"
     return None
 
 

@@ -131,7 +131,8 @@ TEST_CASE("the graph walk from C does what the hand-written one does") {
   std::array<int, 3> endings{};
   for (int round = 0; round < 3000; ++round) {
     const uint64_t key = random() % 3 == 0 ? random() % 40 : 1000;
-    ++endings[graph_walk.run(data.regions(), {vertex(random() % kVertices), random() >> 1, random() % 22, key}).results[2]];
+    const std::vector<uint64_t> arguments{vertex(random() % kVertices), random() >> 1, random() % 22, key};
+    ++endings[graph_walk.run(data.regions(), arguments).results[2]];
   }
   for (const int each : endings) CHECK(each > 50);
   CHECK(graph_walk.run(data.regions(), {1 << 20, 0, 3, 0}).status == Status::kFault);
