@@ -24,11 +24,16 @@ class SignalStacks {
 
   // Gives the calling thread a stack unless it has one. Stacks of dead threads are taken over.
   void enter_thread() noexcept;
+  // In the one thread of a forked child: it keeps its stack, under its new number; the others are free.
+  void after_fork_in_child() noexcept;
 
  private:
   SignalStacks(os::Mapping owners, os::Mapping stacks)
       : owners_memory_(std::move(owners)), stacks_(std::move(stacks)),
         owners_(reinterpret_cast<std::atomic<int32_t>*>(owners_memory_.data())) {}
+  uint32_t claim(int32_t self) noexcept;  // kMaxThreads when all are taken
+  std::byte* stack(uint32_t index) const noexcept;
+
   os::Mapping owners_memory_;
   os::Mapping stacks_;
   std::atomic<int32_t>* owners_;      // thread ids; 0 = free

@@ -225,6 +225,7 @@ void FarMemory::after_fork_in_parent() noexcept {
 
 void FarMemory::after_fork_in_child() noexcept {
   FarSpace& space = *state_->space;
+  space.signal_stacks().after_fork_in_child();
   if (state_->role == Role::kPager) {
     state_->role = Role::kForkedChild;
     state_->child.begin(space, state_->was_anything_away, state_->all_descriptors());
