@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "fault-handler/number_ring.h"
 #include "fault-handler/page_directory.h"
 #include "fault-handler/page_mapper.h"
 #include "fault-handler/reply_buffers.h"
@@ -13,10 +12,19 @@
 
 namespace tiara::fault {
 
+// Why a page became resident: what eviction policies go by.
+enum class Arrival : uint8_t {
+  kNew,        // it held nothing: zeros were mapped
+  kFetched,    // from the node
+  kTakenBack,  // from staging: it was used again shortly after it had been unmapped
+};
+
 // What the resolver asks of residency (runtime/residency/).
 class Residency {
  public:
   virtual ~Residency() = default;
+  // Called when a page became resident, after its word was released. Bounded, no allocation, no waiting.
+  virtual void arrived(PageNumber page, Arrival how) noexcept = 0;
   // Called after pages became resident and their words were released: evict until the budget holds again.
   // May write pages back in this thread when the store answers at once. Bounded work.
   virtual void settle() noexcept = 0;
@@ -25,7 +33,6 @@ class Residency {
 struct PagerParts {
   PageDirectory& directory;
   Staging& staging;
-  NumberRing& resident_clusters;  // first in, first out: clusters that have resident pages
   PageMapper& mapper;
   pagetable::PageStore& store;
   ReplyBuffers& replies;
@@ -38,15 +45,6 @@ struct PagerParts {
   void account(PageState from, PageState to, uint64_t count) const noexcept;
   // The same for bytes in staging.
   void account_staged(int64_t pages) const noexcept;
-  // Puts the page's cluster in the queue of resident clusters unless it stands there.
-  void note_resident(PageNumber page) const noexcept {
-    const ClusterNumber cluster = directory.cluster_of(page);
-    directory.cluster(cluster).set_arrival(fetches.load(std::memory_order_relaxed));
-    queue(cluster);
-  }
-  void queue(ClusterNumber cluster) const noexcept {
-    if (directory.cluster(cluster).try_mark_queued()) resident_clusters.push(cluster.value);
-  }
 };
 
 }  // namespace tiara::fault

@@ -27,6 +27,20 @@ struct Suspicion {
 };
 thread_local constinit Suspicion suspicion;
 
+Arrival arrival_from(PageState origin) {
+  switch (origin) {
+    case kUntouched: return Arrival::kNew;
+    case kRemote: return Arrival::kFetched;
+    case kStaged:
+    case kWritingBack: return Arrival::kTakenBack;
+    case kFetching:
+    case kResident:
+    case kPoisoned: break;
+  }
+  TIARA_CHECK(!"a page became resident from a state that has no bytes");
+  return Arrival::kNew;
+}
+
 constexpr uint32_t kPagesPerRead = 64;
 static_assert(kPagesPerRead == ReplyBuffers::kPagesEach);
 
@@ -77,7 +91,8 @@ uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexce
         map_zeros(claim);
         return claim.count;
       case kRemote: {
-        const uint32_t most = is_fault ? readahead.plan(page) : std::clamp(ahead, 1u, kPagesPerRead);
+        uint32_t most = std::clamp(ahead, 1u, kPagesPerRead);
+        if (is_fault) most = ahead_ == Ahead::kOn ? readahead.plan(page) : 1;
         if (!claim_run(page, seen, kFetching, most, claim)) continue;
         if (is_fault) stats::bump(counters.faults_remote);
         fetch(claim);
@@ -125,7 +140,7 @@ void Resolver::finish(const Claim& claim, uint32_t at, PageState origin, uint32_
   const PageNumber page = claim.first + PageCount{at};
   parts_.account(origin, kResident, 1);
   release(parts_.directory.word(page), claim.owned[at], claim.owned[at].in(kResident).without(clear));
-  parts_.note_resident(page);
+  residency_.arrived(page, arrival_from(origin));
 }
 
 void Resolver::install(Claim& claim, uint32_t at, uint32_t count, const std::byte* bytes, PageState origin) noexcept {

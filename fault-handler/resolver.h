@@ -22,7 +22,9 @@ enum class Resolution : uint8_t {
 
 class Resolver {
  public:
-  Resolver(const PagerParts& parts, Residency& residency) noexcept : parts_(parts), residency_(residency) {}
+  enum class Ahead : uint8_t { kOn, kOff };  // fetch ahead of sequential streams?
+  Resolver(const PagerParts& parts, Residency& residency, Ahead ahead) noexcept
+      : parts_(parts), residency_(residency), ahead_(ahead) {}
 
   // Serves one fault. Returns once the page is mapped (it may be gone again by the time the caller looks).
   Resolution resolve(PageNumber page) noexcept;
@@ -54,6 +56,7 @@ class Resolver {
 
   const PagerParts& parts_;
   Residency& residency_;
+  const Ahead ahead_;
 };
 
 }  // namespace tiara::fault

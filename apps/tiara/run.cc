@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,7 @@
 #include "apps/common/stats_report.h"
 #include "apps/tiara/commands.h"
 #include "runtime/os/clock.h"
+#include "runtime/residency/page_trace.h"
 
 namespace tiara::apps {
 namespace {
@@ -44,6 +46,8 @@ ChildExit shepherd(Child& child, const sigset_t& signals) {
 struct RunOptions {
   ConfigOptions config;
   std::string stats_path;
+  std::string trace_path;
+  uint64_t trace_records = 16'000'000;
   bool quiet = false;
 };
 
@@ -62,6 +66,12 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
     if (!stats_file)
       return complain(kExitUsage, system_error("--stats", options.stats_path).message +
                                       "; name a file that can be written");
+  }
+  if (!options.trace_path.empty()) {
+    if (const auto made = residency::PageTrace::make_file(options.trace_path, options.trace_records); !made)
+      return complain(kExitUsage, "--trace: " + made.error().message);
+    // The program may change its directory before far memory starts.
+    config.trace_path = std::filesystem::absolute(options.trace_path);
   }
   auto stats = StatsFile::create();
   if (!stats) return complain(kExitOsError, stats.error().message);
@@ -86,6 +96,12 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
   const double seconds = std::chrono::duration<double>(os::monotonic_now() - started).count();
 
   if (!options.quiet) fmt::print(stderr, "{}", summary(*stats, seconds));
+  if (!options.trace_path.empty()) {
+    const auto lost = residency::PageTrace::finish_file(options.trace_path);
+    if (!lost) complain(kExitOsError, "--trace: " + lost.error().message);
+    else if (*lost > 0)
+      complain(kExitOsError, fmt::format("--trace: {} records did not fit; raise --trace-records", *lost));
+  }
   if (!options.stats_path.empty()) {
     nlohmann::json json = to_json(*stats);
     json["version"] = TIARA_VERSION;
@@ -113,6 +129,11 @@ int run_main(int argc, char** argv) {
   options.config.add_to(app, ConfigOptions::Budget::kOption);
   app.add_option("--stats", options.stats_path, "write all statistics to this file, as JSON")
       ->option_text("FILE");
+  app.add_option("--trace", options.trace_path, "record which pages arrive, in order, in this file")
+      ->option_text("FILE");
+  app.add_option("--trace-records", options.trace_records, "how many records the trace may hold (default 16000000)")
+      ->option_text("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));
   app.add_flag("--quiet,-q", options.quiet, "no summary on standard error at the end");
   if (!split.has_separator && split.own.size() > 1 && split.own[1][0] != '-')
     return complain(kExitUsage,

@@ -21,6 +21,8 @@ constexpr Name<EvictWith> kEvictWiths[] = {
 constexpr Name<EvictOn> kEvictOns[] = {{"auto", EvictOn::kAuto},
                                        {"fault", EvictOn::kFaultingThread},
                                        {"thread", EvictOn::kDedicatedThread}};
+constexpr Name<EvictionPolicy> kPolicies[] = {
+    {"fifo", EvictionPolicy::kFifo}, {"clock", EvictionPolicy::kClock}, {"s3fifo", EvictionPolicy::kS3Fifo}};
 constexpr Name<Children> kChildren[] = {{"far", Children::kFar}, {"near", Children::kNear}};
 constexpr Name<bool> kSwitches[] = {{"on", true}, {"off", false}};
 
@@ -131,6 +133,8 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_EVICT_WITH", std::string(name_of(kEvictWiths, evict_with))},
       {"TIARA_EVICT_ON", std::string(name_of(kEvictOns, evict_on))},
       {"TIARA_EVICT_CLUSTER", std::to_string(evict_cluster)},
+      {"TIARA_POLICY", std::string(name_of(kPolicies, policy))},
+      {"TIARA_READAHEAD", std::string(name_of(kSwitches, readahead))},
       {"TIARA_SECOND_CHANCE", std::string(name_of(kSwitches, second_chance))},
       {"TIARA_CLEAN_DETECTION", std::string(name_of(kSwitches, clean_detection))},
       {"TIARA_ZERO_DETECTION", std::string(name_of(kSwitches, zero_detection))},
@@ -138,6 +142,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_CHILDREN", std::string(name_of(kChildren, children))},
       {"TIARA_NODE_TIMEOUT_MS", std::to_string(node_timeout.count())},
       {"TIARA_CHAOS", std::to_string(chaos_seed)},
+      {"TIARA_TRACE", trace_path},
       {"TIARA_STATS", stats_path},
   };
 }
@@ -171,7 +176,10 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
     TIARA_TRY(const uint64_t cluster, parse_count("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"), 1, 64));
     config.evict_cluster = static_cast<uint32_t>(cluster);
   }
+  if (is_set("TIARA_POLICY"))
+    TIARA_TRY_VOID(parse_name(kPolicies, "TIARA_POLICY", value_of("TIARA_POLICY"), config.policy));
   for (const auto& [name, field] : {std::pair<const char*, bool*>{"TIARA_SECOND_CHANCE", &config.second_chance},
+                                    {"TIARA_READAHEAD", &config.readahead},
                                     {"TIARA_CLEAN_DETECTION", &config.clean_detection},
                                     {"TIARA_ZERO_DETECTION", &config.zero_detection}})
     if (is_set(name)) TIARA_TRY_VOID(parse_name(kSwitches, name, value_of(name), *field));
@@ -186,6 +194,7 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   if (is_set("TIARA_CHAOS")) {
     TIARA_TRY(config.chaos_seed, parse_count("TIARA_CHAOS", value_of("TIARA_CHAOS"), 0, UINT64_MAX));
   }
+  if (is_set("TIARA_TRACE")) config.trace_path = value_of("TIARA_TRACE");
   if (is_set("TIARA_STATS")) config.stats_path = value_of("TIARA_STATS");
   return config;
 }

@@ -18,6 +18,7 @@ namespace tiara {
 enum class FaultMode : uint8_t { kAuto, kMessage, kSignal };
 enum class EvictWith : uint8_t { kAuto, kMove, kCopy };          // how a page leaves: UFFDIO_MOVE, or protect + copy
 enum class EvictOn : uint8_t { kAuto, kFaultingThread, kDedicatedThread };
+enum class EvictionPolicy : uint8_t { kFifo, kClock, kS3Fifo };   // runtime/residency/resident_order.h
 enum class Children : uint8_t { kFar, kNear };                   // do child processes get far memory of their own?
 
 // `--local`: bytes, or a share of the most far memory the program has had so far.
@@ -34,6 +35,8 @@ struct Config {
   EvictWith evict_with = EvictWith::kAuto;
   EvictOn evict_on = EvictOn::kAuto;
   uint32_t evict_cluster = 16;       // pages moved by one eviction step, 1 to 64
+  EvictionPolicy policy = EvictionPolicy::kClock;
+  bool readahead = true;             // fetch ahead of sequential streams
   bool second_chance = true;         // the switches: each optimisation can be turned off to show its worth
   bool clean_detection = true;
   bool zero_detection = true;
@@ -41,6 +44,7 @@ struct Config {
   Children children = Children::kFar;
   std::chrono::milliseconds node_timeout{30'000};
   uint64_t chaos_seed = 0;           // not 0: pages are taken away at random moments (testing)
+  std::string trace_path;            // where arrivals of pages are recorded (runtime/base/page_trace.h); empty: not
   std::string stats_path;            // the shared statistics page (runtime/base/stats.h)
 
   // Names and values of the environment variables that carry this Config (TIARA_LOCAL, TIARA_NODE, ...).

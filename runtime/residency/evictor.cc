@@ -37,15 +37,15 @@ struct Evictor::Claims {
 
 uint32_t Evictor::evict_oldest(uint32_t protected_fetches) noexcept {
   for (uint32_t tried = 0; tried < kMostClustersTried; ++tried) {
-    const auto number = parts_.resident_clusters.try_pop();
-    if (!number) return 0;
-    const ClusterNumber cluster{*number};
+    const auto victim = order_.try_pop();
+    if (!victim) return 0;
+    const ClusterNumber cluster = victim->cluster;
     // Before the pages are looked at: whatever becomes resident from here on queues the cluster again.
     parts_.directory.cluster(cluster).clear_queued();
     const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
     const bool is_fresh = parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
     const Result result = is_fresh ? Result{} : evict(cluster, ~uint64_t{0});
-    if (has_pages_here(cluster)) parts_.queue(cluster);
+    if (has_pages_here(cluster) && parts_.directory.cluster(cluster).try_mark_queued()) order_.put_back(*victim);
     if (result.staged > 0) return result.staged;
     if (result.stop == Stop::kNoSlot) return 0;
   }
@@ -97,6 +97,7 @@ Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted) noexcept 
   parts_.staging.mark_populated(slot, staged);
   parts_.account_staged(count);
   parts_.account(kResident, kStaged, count);
+  if (count > 0) order_.left(cluster);
   stats::bump(parts_.counters().pages_staged, count);
   release_all(claims, staged);
   if (is_new && count == 0) {

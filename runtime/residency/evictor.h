@@ -8,6 +8,7 @@
 
 #include "fault-handler/pager_parts.h"
 #include "runtime/residency/pins.h"
+#include "runtime/residency/resident_order.h"
 
 namespace tiara::residency {
 
@@ -16,10 +17,11 @@ enum class UnmapBy : uint8_t { kMove, kCopy };
 class Evictor {
  public:
   // `pages_per_call`: at most this many pages in one kernel call.
-  Evictor(const fault::PagerParts& parts, const Pins& pins, UnmapBy unmap_by, uint32_t pages_per_call) noexcept
-      : parts_(parts), pins_(pins), unmap_by_(unmap_by), pages_per_call_(pages_per_call) {}
+  Evictor(const fault::PagerParts& parts, const Pins& pins, ResidentOrder& order, UnmapBy unmap_by,
+          uint32_t pages_per_call) noexcept
+      : parts_(parts), pins_(pins), order_(order), unmap_by_(unmap_by), pages_per_call_(pages_per_call) {}
 
-  // Evicts from the cluster that has been resident longest, but none that got a page within the last
+  // Evicts from the cluster whose turn it is (resident_order.h), but none that got a page within the last
   // `protected_fetches` fetches. Pages staged; 0 when none could be (bounded search).
   uint32_t evict_oldest(uint32_t protected_fetches) noexcept;
 
@@ -42,6 +44,7 @@ class Evictor {
 
   const fault::PagerParts& parts_;
   const Pins& pins_;
+  ResidentOrder& order_;
   const UnmapBy unmap_by_;
   const uint32_t pages_per_call_;
 };

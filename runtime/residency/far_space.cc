@@ -46,6 +46,8 @@ PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
   options.unmap_by = unmap_by;
   options.evict_on = config.evict_on;
   options.evict_cluster = config.evict_cluster;
+  options.policy = config.policy;
+  options.readahead = config.readahead;
   options.second_chance = config.second_chance;
   options.write_back = {config.clean_detection, config.zero_detection};
   return options;
@@ -112,7 +114,12 @@ Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& cho
   TIARA_TRY_VOID(uffd.register_range(staging.span(), choice.has_write_protect));
   Parts parts{choice,           std::move(uffd),   std::move(*reservation), std::move(staging),
               std::move(memory), std::move(ranges), std::move(stacks),       options};
-  return make_near_object<FarSpace>(std::move(parts), store, stats);
+  TIARA_TRY(FarSpace* space, make_near_object<FarSpace>(std::move(parts), store, stats));
+  if (!config.trace_path.empty()) {
+    TIARA_TRY(PageTrace trace, PageTrace::open(config.trace_path));
+    space->pager_.record_arrivals(std::move(trace));
+  }
+  return space;
 }
 
 FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessStats& stats) noexcept

@@ -36,18 +36,18 @@ Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& 
   const uint32_t cluster = directory_cluster_pages(options.evict_cluster);
   TIARA_TRY(fault::PageDirectory directory, fault::PageDirectory::create(pages, cluster));
   TIARA_TRY(fault::Staging staging, fault::Staging::create(options.staging_slots, cluster));
-  TIARA_TRY(fault::NumberRing queue, fault::NumberRing::create(directory.cluster_count()));
+  TIARA_TRY(ResidentOrder order, ResidentOrder::create(directory.cluster_count(), options.policy));
   TIARA_TRY(fault::ReplyBuffers replies, fault::ReplyBuffers::create());
   TIARA_TRY(Pins pins, Pins::create());
-  return Memory{std::move(directory), std::move(staging), std::move(queue), std::move(replies), std::move(pins)};
+  return Memory{std::move(directory), std::move(staging), std::move(order), std::move(replies), std::move(pins)};
 }
 
 Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
              const PagerOptions& options) noexcept
     : options_(options), memory_(std::move(memory)), pins_(memory_.pins),
-      parts_{memory_.directory, memory_.staging, memory_.resident_clusters, mapper, store, memory_.replies, stats,
-             fetches_},
-      resolver_(parts_, *this), evictor_(parts_, pins_, options.unmap_by, std::max(options.evict_cluster, 1u)),
+      parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_},
+      resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
+      evictor_(parts_, pins_, memory_.order, options.unmap_by, std::max(options.evict_cluster, 1u)),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
       // Network write-back never waits in a miss; a store that answers at once is cheaper than a thread switch.
@@ -68,6 +68,14 @@ void Pager::settle() noexcept {
   const bool must_stall = relieve(resident_limit, staging_limit);
   gate_.leave();
   if (must_stall) stall_until_staging_has_room();
+}
+
+void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
+  const ClusterNumber cluster = parts_.directory.cluster_of(page);
+  fault::ClusterWord& word = parts_.directory.cluster(cluster);
+  word.set_arrival(fetches_.load(std::memory_order_relaxed));
+  if (word.try_mark_queued()) memory_.order.push(cluster, how);
+  if (trace_.is_recording()) trace_.record(page, how);
 }
 
 // Returns true when staging is so full that this thread has to wait for the service thread.
@@ -196,9 +204,11 @@ void Pager::make_near(PageRange range) noexcept {
 
 void Pager::release_near(PageRange range) noexcept {
   change_flags(range, 0, fault::kNear);
-  for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1})
-    if (load(parts_.directory.word(page)).state() == PageState::kResident)
-      parts_.queue(parts_.directory.cluster_of(page));
+  for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
+    if (load(parts_.directory.word(page)).state() != PageState::kResident) continue;
+    const ClusterNumber cluster = parts_.directory.cluster_of(page);
+    if (parts_.directory.cluster(cluster).try_mark_queued()) memory_.order.push(cluster, fault::Arrival::kNew);
+  }
 }
 
 PinSlot Pager::pin(PageRange range) noexcept {
@@ -233,7 +243,7 @@ void Pager::drain_staging_for_testing() noexcept {
 }
 
 Bytes Pager::metadata() const {
-  return parts_.directory.resident_bytes() + parts_.resident_clusters.resident_bytes();
+  return parts_.directory.resident_bytes() + memory_.order.resident_bytes();
 }
 
 }  // namespace tiara::residency

@@ -14,7 +14,9 @@
 #include "runtime/residency/discarder.h"
 #include "runtime/residency/evictor.h"
 #include "runtime/residency/gate.h"
+#include "runtime/residency/page_trace.h"
 #include "runtime/residency/pins.h"
+#include "runtime/residency/resident_order.h"
 #include "runtime/residency/write_back.h"
 
 namespace tiara::residency {
@@ -24,6 +26,8 @@ struct PagerOptions {
   UnmapBy unmap_by = UnmapBy::kMove;
   EvictOn evict_on = EvictOn::kAuto;
   uint32_t evict_cluster = 16;
+  EvictionPolicy policy = EvictionPolicy::kClock;
+  bool readahead = true;
   bool second_chance = true;
   WriteBackSwitches write_back;
   // Staging slots: virtual space only. Enough that slots which are mostly empty do not run out before the pages do.
@@ -40,7 +44,7 @@ class Pager final : public fault::Residency {
   struct Memory {
     fault::PageDirectory directory;
     fault::Staging staging;
-    fault::NumberRing resident_clusters;
+    ResidentOrder order;
     fault::ReplyBuffers replies;
     Pins pins;
   };
@@ -66,6 +70,7 @@ class Pager final : public fault::Residency {
   void unpin(PinSlot slot) noexcept { pins_.withdraw(slot); }
 
   void settle() noexcept override;
+  void arrived(PageNumber page, fault::Arrival how) noexcept override;
 
   // --- for threads of the runtime ---
 
@@ -82,6 +87,9 @@ class Pager final : public fault::Residency {
   // Stops eviction and brings every staged page back: afterwards each page is here, untouched, or on the node.
   void hold_still() noexcept;
   void resume() noexcept { gate_.open(); }
+
+  // Records every arrival from now on; before any thread faults.
+  void record_arrivals(PageTrace trace) noexcept { trace_ = std::move(trace); }
 
   Gate& gate() noexcept { return gate_; }
   Budget& budget() noexcept { return budget_; }
@@ -108,6 +116,7 @@ class Pager final : public fault::Residency {
   Discarder discarder_;
   Budget budget_;
   Gate gate_;
+  PageTrace trace_;
   const bool writes_on_thread_;
   const bool evicts_on_thread_;
   std::atomic<uint32_t> work_{0};      // 1: the service thread is asked for

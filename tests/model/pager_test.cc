@@ -178,6 +178,16 @@ TEST_CASE("the same holds without MOVE") {
   run_against_map(world, seed_of_run() + 100, 6000);
 }
 
+TEST_CASE("the same holds under every eviction policy") {
+  for (const auto policy : {EvictionPolicy::kFifo, EvictionPolicy::kS3Fifo}) {
+    PagerOptions options = small_options();
+    options.policy = policy;
+    options.readahead = false;
+    World world(options);
+    run_against_map(world, seed_of_run() + 300 + static_cast<uint64_t>(policy), 6000);
+  }
+}
+
 TEST_CASE("the same holds with each optimisation off, and with a store that makes its callers wait") {
   for (uint64_t variant = 0; variant < 4; ++variant) {
     PagerOptions options = small_options();
