@@ -1,8 +1,7 @@
 #include "apps/common/command.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 namespace tiara::apps {
@@ -51,26 +50,6 @@ int dispatch(std::string_view program, std::string_view headline, std::span<cons
     fmt::print(out, "  {:<11} {}\n", command.name, command.summary);
   fmt::print(out, "\n'{} COMMAND --help' explains one.\n", program);
   return wanted.empty() ? kExitUsage : kExitOk;
-}
-
-std::optional<int> parse(CLI::App& app, int argc, char** argv) {
-  app.name(argv[0]);
-  try {
-    app.parse(argc, argv);
-    return std::nullopt;
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
-    return kExitOk;
-  } catch (const CLI::ExtrasError&) {
-    return complain(kExitUsage, fmt::format("unknown argument '{}'; see '{} --help'",
-                                            app.remaining().front(), argv[0]));
-  } catch (const CLI::ParseError& error) {
-    std::string reason = error.what();
-    for (char& character : reason)
-      if (character == '\n') character = ' ';
-    while (reason.ends_with(' ') || reason.ends_with('.')) reason.pop_back();
-    return complain(kExitUsage, fmt::format("{}; see '{} --help'", reason, argv[0]));
-  }
 }
 
 SplitArguments split_at_separator(int argc, char** argv) {

@@ -1,11 +1,10 @@
 // What every subcommand of `tiara` is made of: a name, a line, and a main of its own.
 //
 // To add one: write `int NAME_main(int argc, char** argv)` (argv[0] is "tiara NAME", for messages),
-// build its options with CLI::App, hand the App to parse(), and add one line to the table in
+// build its options with CommandLine, let it parse, and add one line to the table in
 // apps/tiara/main.cc (or to apps/tiara/bench.cc for a benchmark).
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,10 +12,6 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/exit_status.h"
-
-namespace CLI {
-class App;
-}
 
 namespace tiara::apps {
 
@@ -30,10 +25,6 @@ struct Command {
 // otherwise. `program` is what has been typed so far ("tiara", "tiara bench").
 int dispatch(std::string_view program, std::string_view headline, std::span<const Command> commands,
              int argc, char** argv);
-
-// Parses argv into the App's options. nullopt: go on; a value: exit with it (--help has been
-// printed, or one line that says what is wrong with the command line).
-std::optional<int> parse(CLI::App& app, int argc, char** argv);
 
 // argv up to the first "--", and what stands behind it (the program to run, with its arguments).
 struct SplitArguments {

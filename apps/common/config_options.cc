@@ -1,8 +1,7 @@
 #include "apps/common/config_options.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
 
@@ -79,14 +78,11 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return fail(ErrorCode::kInvalidInput, fmt::format("'{}' is not a time; use 500ms or 30s", text));
 }
 
-void ConfigOptions::add_to(CLI::App& app, Budget budget) {
+void ConfigOptions::add_to(CommandLine& app, Budget budget) {
   for (const auto& option : kOptions) {
     const std::string name = option.name;
     if (name == "local" && budget == Budget::kLeaveOut) continue;
-    app.add_option_function<std::string>(
-           "--" + name, [this, name](const std::string& text) { values_[name] = text; },
-           option.help)
-        ->option_text(option.value);
+    app.add_option(("--" + name).c_str(), values_[name], option.help)->option_text(option.value);
   }
 }
 
@@ -96,8 +92,8 @@ Result<Config> ConfigOptions::config() const {
   std::map<std::string, std::string> variables;
   for (const auto& option : kOptions) {
     const auto value = values_.find(option.name);
-    if (value == values_.end()) continue;
-    std::string text = value->second;
+    if (value == values_.end() || !value->second) continue;
+    std::string text = *value->second;
     if (text.empty())
       return fail(ErrorCode::kInvalidInput,
                   fmt::format("--{} is empty; give {}", option.name, option.value));

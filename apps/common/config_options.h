@@ -6,11 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "apps/common/command_line.h"
 #include "runtime/base/config.h"
-
-namespace CLI {
-class App;
-}
 
 namespace tiara::apps {
 
@@ -18,12 +15,13 @@ class ConfigOptions {
  public:
   enum class Budget { kOption, kLeaveOut };  // kLeaveOut: the subcommand has a --local of its own
   // Adds one option per field of Config (but stats_path, which is the command's own business).
-  void add_to(CLI::App& app, Budget budget);
-  // After the App has parsed: the Config, or an error that names the option and what it accepts.
+  void add_to(CommandLine& app, Budget budget);
+  // After the command line has been parsed: the Config, or an error that names the option and what
+  // it accepts.
   Result<Config> config() const;
 
  private:
-  std::map<std::string, std::string> values_;  // option name without dashes -> text
+  std::map<std::string, std::optional<std::string>> values_;  // by name without dashes
 };
 
 // "500ms", "30s" -> a bound on waiting.

@@ -1,6 +1,6 @@
 #include "apps/common/findings.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -48,7 +48,7 @@ std::string to_text(const Findings& findings) {
   return out;
 }
 
-nlohmann::json to_json(const Findings& findings) {
+std::string to_json_text(const Findings& findings) {
   nlohmann::json list = nlohmann::json::array();
   for (const auto& finding : findings)
     list.push_back({{"section", finding.section},
@@ -56,7 +56,7 @@ nlohmann::json to_json(const Findings& findings) {
                     {"verdict", word(finding.verdict)},
                     {"text", finding.text},
                     {"cure", finding.cure}});
-  return list;
+  return nlohmann::json{{"works", !blocks(findings)}, {"findings", std::move(list)}}.dump(2);
 }
 
 }  // namespace tiara::apps

@@ -1,7 +1,6 @@
 // What `tiara doctor` found out: one line each, with what to do about it.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -26,6 +25,6 @@ using Findings = std::vector<Finding>;
 
 bool blocks(const Findings& findings);
 std::string to_text(const Findings& findings);
-nlohmann::json to_json(const Findings& findings);
+std::string to_json_text(const Findings& findings);  // {"works", "findings": [...]}
 
 }  // namespace tiara::apps

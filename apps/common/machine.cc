@@ -1,6 +1,6 @@
 #include "apps/common/machine.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>

@@ -1,6 +1,6 @@
 #include "apps/common/outcome_text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace tiara::apps {
 

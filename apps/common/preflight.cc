@@ -1,6 +1,6 @@
 #include "apps/common/preflight.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

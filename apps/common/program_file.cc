@@ -1,6 +1,6 @@
 #include "apps/common/program_file.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <fstream>
 #include <vector>

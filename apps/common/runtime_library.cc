@@ -1,6 +1,6 @@
 #include "apps/common/runtime_library.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdlib>
 #include <filesystem>

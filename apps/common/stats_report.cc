@@ -1,6 +1,6 @@
 #include "apps/common/stats_report.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -192,6 +192,17 @@ nlohmann::json to_json(const StatsFile& file) {
           {"totals", std::move(totals)},
           {"units", std::move(units)},
           {"processes_started", file.page().processes_started.load(std::memory_order_relaxed)}};
+}
+
+std::string to_json_text(const StatsFile& file, const RunRecord& record) {
+  nlohmann::json json = to_json(file);
+  json["version"] = TIARA_VERSION;
+  json["command"] = record.command;
+  json["exit_status"] = record.exit_status;
+  json["wall_seconds"] = record.wall_seconds;
+  for (const auto& [name, value] : record.config)
+    if (name != "TIARA_STATS") json["config"][name] = value;
+  return json.dump(2);
 }
 
 std::string summary(const StatsFile& file, double wall_seconds) {

@@ -51,6 +51,14 @@ void add_latencies(const StatsFile& file, Latencies& out);
 
 // {"processes": [...], "totals": {...}, "units": {...}, "processes_started": n}
 nlohmann::json to_json(const StatsFile& file);
+// What `tiara run --stats` writes beside the statistics: the command, its end, what was chosen.
+struct RunRecord {
+  std::vector<std::string> command;
+  int exit_status = 0;
+  double wall_seconds = 0;
+  std::vector<std::pair<std::string, std::string>> config;  // names of the environment, and values
+};
+std::string to_json_text(const StatsFile& file, const RunRecord& record);
 // {"count", "p50_ns", "p99_ns", "p999_ns", "buckets": [[upper edge in ns, count], ...]}
 nlohmann::json to_json(const Histogram& histogram);
 

@@ -1,8 +1,7 @@
 #include "apps/engine/bench.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/machine.h"
 #include "apps/engine/native_walk.h"
 #include "apps/engine/walk_tables.h"
@@ -228,17 +228,17 @@ Result<int> run(const Options& options) {
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  CLI::App app{"One page-table walk on the interpreter, on the JIT, and in C++ -O2", "tiara bench engine"};
+  CommandLine app("One page-table walk on the interpreter, on the JIT, and in C++ -O2.");
   Options options;
-  app.add_option("--levels", options.levels, "depth of the table")->check(CLI::Range(1u, nic::pool::kMaxLevels));
-  app.add_option("--rounds", options.rounds, "rounds, of which medians are reported")->check(CLI::Range(1u, 10000u));
+  app.add_option("--levels", options.levels, "depth of the table")->range(1, nic::pool::kMaxLevels);
+  app.add_option("--rounds", options.rounds, "rounds, of which medians are reported")->range(1, 10000);
   app.add_option("--hot-batches", options.hot_batches, "batches of 1000 walks of hot tables in a round")
-      ->check(CLI::Range(1u, 1'000'000u));
+      ->range(1, 1'000'000);
   app.add_option("--cold-batches", options.cold_batches, "batches of 64 walks of cold tables in a round")
-      ->check(CLI::Range(1u, 1'000'000u));
+      ->range(1, 1'000'000);
   app.add_option("--seed", options.seed, "seed of the tables");
   app.add_option("--json", options.json_path, "write the result to this file");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   const auto result = run(options);
   return result ? *result : complain(result.error());
 }

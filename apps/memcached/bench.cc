@@ -1,14 +1,15 @@
 #include "apps/memcached/bench.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sched.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/config_options.h"
 #include "apps/common/progress.h"
 #include "apps/memcached/report.h"
@@ -136,11 +137,10 @@ Result<void> pin_driver(const std::string& list) {
 }
 
 int finish(const BenchOptions& options, Report report) {
-  report.config = config_json(options);
-  fmt::print("{}", to_table(report));
+  fmt::print("{}wrong values: {}\n", to_table(report), report.wrong_values());
   if (!options.json_path.empty()) {
     std::ofstream file(options.json_path);
-    file << to_json(report).dump(2) << std::endl;
+    file << to_json(report, config_json(options)).dump(2) << std::endl;
     if (!file)
       return complain(kExitOsError, system_error("write", options.json_path).message +
                                         "; name a file that can be written with --json");
@@ -167,49 +167,49 @@ struct RawOptions {
   ConfigOptions config;
 };
 
-void add_options(CLI::App& app, RawOptions& raw, BenchOptions& options) {
+void add_options(CommandLine& app, RawOptions& raw, BenchOptions& options) {
   Workload& workload = options.trial.server.workload;
   app.add_option("--local", raw.locals,
                  "memory limits, as shares of the all-local server's or in bytes (default 25%)")
-      ->delimiter(',')
+      ->comma_separated()
       ->option_text("P,...");
   app.add_option("--contestants", raw.kinds,
                  "any of local, tiara, tiara-node, zram (default local,tiara,zram)")
-      ->delimiter(',')
+      ->comma_separated()
       ->option_text("NAME,...");
   app.add_option("--keys", workload.keys, "number of values (default 600000)")
       ->option_text("N")
-      ->check(CLI::Range(1ul, 1ul << 32));
+      ->range(1, 1ul << 32);
   app.add_option("--value-size", workload.value_size, "bytes of a value (default 1024)")
       ->option_text("BYTES")
-      ->check(CLI::Range(kMinValueSize, 1000000u));
+      ->range(kMinValueSize, 1000000);
   app.add_option("--dist", raw.distribution, "how keys are drawn: uniform (default) or zipf (0.99)")
       ->option_text("D")
-      ->check(CLI::IsMember({"uniform", "zipf"}));
+      ->one_of({"uniform", "zipf"});
   app.add_option("--set-ratio", workload.set_ratio,
                  "share of SETs among the requests, 0 to 1 (default 0)")
       ->option_text("R")
-      ->check(CLI::Range(0.0, 1.0));
+      ->real_range(0, 1);
   app.add_option("--seconds", raw.seconds, "how long each contestant is measured (default 10)")
       ->option_text("S")
-      ->check(CLI::Range(0.1, 86400.0));
+      ->real_range(0.1, 86400);
   app.add_option("--warm-up", raw.warm_up, "seconds of load before measuring (default 2)")
       ->option_text("S")
-      ->check(CLI::Range(0.0, 3600.0));
+      ->real_range(0, 3600);
   app.add_option("--rounds", options.rounds,
                  "how often the line-up is run; the median counts (default 1)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 100u));
+      ->range(1, 100);
   app.add_option("--connections", workload.connections, "client connections (default 16)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 10000u));
+      ->range(1, 10000);
   app.add_option("--threads", workload.threads, "threads of the load driver (default 1)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 256u));
+      ->range(1, 256);
   app.add_option("--server-threads", options.trial.server.threads,
                  "threads of memcached (default 2)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 64u));
+      ->range(1, 64);
   app.add_option("--server-cpus", options.server_cpus,
                  "where memcached may run, as in 0-1 (default anywhere)")
       ->option_text("LIST");
@@ -218,7 +218,7 @@ void add_options(CLI::App& app, RawOptions& raw, BenchOptions& options) {
       ->option_text("LIST");
   app.add_option("--protocol", raw.protocol, "memcached protocol: meta (default) or text")
       ->option_text("P")
-      ->check(CLI::IsMember({"meta", "text"}));
+      ->one_of({"meta", "text"});
   app.add_option("--seed", workload.seed, "seed of keys and clients (default 1)")->option_text("N");
   app.add_option("--json", options.json_path, "write all figures to this file")
       ->option_text("FILE");
@@ -263,14 +263,14 @@ Result<void> settle(RawOptions& raw, BenchOptions& options) {
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  CLI::App app(
+  CommandLine app(
       "Runs memcached with all its memory local, under Tiara and under kernel swap to zram, one "
       "after the other, at "
       "the same memory limit; checks every byte of every value.");
   RawOptions raw;
   BenchOptions options;
   add_options(app, raw, options);
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   if (const auto settled = settle(raw, options); !settled)
     return complain(kExitUsage, settled.error().message);
   catch_interrupts();

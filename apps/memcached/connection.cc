@@ -1,6 +1,6 @@
 #include "apps/memcached/connection.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <cstring>

@@ -1,11 +1,12 @@
 #include "apps/memcached/report.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "apps/common/machine.h"
 #include "apps/common/program.h"
@@ -146,7 +147,7 @@ std::string to_table(const Report& report) {
   return out;
 }
 
-nlohmann::json to_json(const Report& report) {
+nlohmann::json to_json(const Report& report, const nlohmann::json& config) {
   nlohmann::json contestants = nlohmann::json::array();
   nlohmann::json all_ratios = nlohmann::json::array();
   nlohmann::json first_ratios = {{"throughput_over_local", nullptr},
@@ -162,7 +163,7 @@ nlohmann::json to_json(const Report& report) {
   }
   return {{"benchmark", "memcached"},
           {"machine", describe_machine()},
-          {"config", report.config},
+          {"config", config},
           {"contestants", std::move(contestants)},
           {"wrong_values", report.wrong_values()},
           {"misses", misses},

@@ -1,7 +1,8 @@
 // What the memcached benchmark found, as a table, as JSON and as a picture.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,14 +29,13 @@ struct Outcome {
   double server_cpu_seconds = 0;  // while measuring
   uint32_t attempts = 1;          // kernel swap may be OOM-killed and is then tried again
   uint64_t oom_kills = 0;
-  std::vector<double> rounds;       // GETs per second of each round; `measured` is the median one
-  nlohmann::json runtime_counters;  // Tiara only: the runtime's counters while measuring
-  std::string mode, note;           // Tiara only
+  std::vector<double> rounds;  // GETs per second of each round; `measured` is the median one
+  std::map<std::string, uint64_t> runtime_counters;  // Tiara only: the runtime's, while measuring
+  std::string mode, note;                            // Tiara only
 };
 
 struct Report {
   std::vector<Outcome> outcomes;  // the first is all local
-  nlohmann::json config;
   const Outcome* find(Kind kind, double share) const;
   uint64_t wrong_values() const;
   bool has_failures()
@@ -43,7 +43,7 @@ struct Report {
 };
 
 std::string to_table(const Report& report);
-nlohmann::json to_json(const Report& report);
+nlohmann::json to_json(const Report& report, const nlohmann::json& config);
 // Draws throughput and p99 of each contestant with gnuplot; an error when gnuplot is not there.
 Result<void> plot(const Report& report, const std::string& svg_path);
 

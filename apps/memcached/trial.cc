@@ -1,8 +1,9 @@
 #include "apps/memcached/trial.h"
 
-#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace tiara::apps::memcached {
 namespace {
@@ -11,20 +12,21 @@ namespace {
 // figure, but it is not the end of the benchmark either.
 constexpr uint32_t kMaxAttempts = 4;
 
-nlohmann::json counters_of(const StatsFile& stats) {
-  nlohmann::json counters;
+using CounterValues = std::map<std::string, uint64_t>;
+
+CounterValues counters_of(const StatsFile& stats) {
+  CounterValues counters;
   for (const auto& statistic : all_statistics())
     counters[statistic.name] = total_of(stats, statistic);
   return counters;
 }
 
 // Counters as they grew, gauges as they stand.
-nlohmann::json growth(const nlohmann::json& before, const nlohmann::json& after) {
-  nlohmann::json out;
+CounterValues growth(const CounterValues& before, const CounterValues& after) {
+  CounterValues out;
   for (const auto& statistic : all_statistics()) {
     const uint64_t now = after.at(statistic.name);
-    out[statistic.name] =
-        statistic.is_gauge ? now : now - before.at(statistic.name).get<uint64_t>();
+    out[statistic.name] = statistic.is_gauge ? now : now - before.at(statistic.name);
   }
   return out;
 }
@@ -55,7 +57,7 @@ Result<void> measure(Server& server, const TrialOptions& options, const TrialHoo
   merge(outcome, warm_up);
   // Counts in the runtime's histograms and counters go on; what the measured part added is the
   // difference.
-  const auto counters = server.stats() ? counters_of(*server.stats()) : nlohmann::json();
+  const auto counters = server.stats() ? counters_of(*server.stats()) : CounterValues();
   const auto cpu = server.use().cpu_time;
   hooks.begin("measuring");
   TIARA_TRY(outcome.measured, driver->drive(options.duration, watch));

@@ -1,6 +1,6 @@
 #include "apps/memcached/workload.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <cstring>

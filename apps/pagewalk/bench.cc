@@ -1,15 +1,15 @@
 #include "apps/pagewalk/bench.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sched.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/latency.h"
 #include "apps/common/machine.h"
 #include "apps/common/progress.h"
@@ -256,7 +256,7 @@ Result<void> settle(Options& options) {
 }  // namespace
 
 int bench_main(int argc, char** argv) {
-  CLI::App app(
+  CommandLine app(
       "Finds random pages through a page table on a memory node (a process of its own, over shared "
       "memory).");
   Options options;
@@ -265,13 +265,13 @@ int bench_main(int argc, char** argv) {
   app.add_option("--iterations", options.iterations,
                  "finds of each contestant at each depth (default 20000)")
       ->option_text("N")
-      ->check(CLI::Range(1ul, 1ul << 32));
+      ->range(1, 1ul << 32);
   app.add_option("--rounds", options.rounds, "turns that the contestants take (default 10)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 1000u));
+      ->range(1, 1000);
   app.add_option("--pages", options.pages, "pages stored at random places (default 1024)")
       ->option_text("N")
-      ->check(CLI::Range(1ul, 1ul << 20));
+      ->range(1, 1ul << 20);
   app.add_option("--seed", options.seed, "seed of places and order (default 1)")->option_text("N");
   app.add_option("--node-cpus", options.node_cpus,
                  "where the node may run, as in 0-1 (default anywhere)")
@@ -283,7 +283,7 @@ int bench_main(int argc, char** argv) {
       ->option_text("FILE");
   app.add_flag("--smoke", options.smoke,
                "a small run that shows that everything works; its figures mean nothing");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   if (const auto settled = settle(options); !settled)
     return complain(kExitUsage, settled.error().message);
   Report report;

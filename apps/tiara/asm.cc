@@ -1,22 +1,22 @@
 // `tiara asm`: assembly text to a program container.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/program_file.h"
 #include "apps/tiara/commands.h"
 
 namespace tiara::apps {
 
 int asm_main(int argc, char** argv) {
-  CLI::App app("Assembles a NIC program. Whether it is safe is for 'tiara verify' to say.");
+  CommandLine app("Assembles a NIC program. Whether it is safe is for 'tiara verify' to say.");
   std::string source, output;
   app.add_option("file", source, "assembly text (docs/nic/isa.md)")
       ->required()
       ->option_text("FILE.tiara");
   app.add_option("--output,-o", output, "where the program goes")->required()->option_text("OUT");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   const auto program = load_program(source);
   if (!program) return complain(kExitDataError, program.error().message);
   const auto container = nic::serialize(*program);

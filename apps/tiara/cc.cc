@@ -1,14 +1,14 @@
 // `tiara cc`: a NIC program from C. Stock clang compiles the file for BPF; nic/cc translates what
 // comes out.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <filesystem>
 
 #include "apps/common/child.h"
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/program.h"
 #include "apps/common/program_file.h"
 #include "apps/tiara/commands.h"
@@ -129,7 +129,7 @@ int compile(const CcOptions& options) {
 }  // namespace
 
 int cc_main(int argc, char** argv) {
-  CLI::App app(
+  CommandLine app(
       "Compiles a NIC program from restricted C (docs/nic/cc.md). Whether it is safe is for 'tiara "
       "verify' to say.");
   CcOptions options;
@@ -146,11 +146,11 @@ int cc_main(int argc, char** argv) {
       ->option_text("CLANG");
   app.add_option("--include,-I", options.include_folders, "another folder for #include")
       ->option_text("FOLDER")
-      ->allow_extra_args(false);
+      ->repeatable();
   app.add_option("--define,-D", options.definitions, "a macro, as clang's -D")
       ->option_text("NAME[=VALUE]")
-      ->allow_extra_args(false);
-  if (const auto status = parse(app, argc, argv)) return *status;
+      ->repeatable();
+  if (const auto status = app.parse(argc, argv)) return *status;
   return compile(options);
 }
 

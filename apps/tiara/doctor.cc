@@ -1,11 +1,9 @@
 // `tiara doctor`: in plain words, what this machine, this user and this program allow, and the cure
 // for the rest.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/machine_checks.h"
 #include "apps/tiara/commands.h"
 
@@ -13,13 +11,13 @@ namespace tiara::apps {
 
 int doctor_main(int argc, char** argv) {
   auto split = split_at_separator(argc, argv);
-  CLI::App app(
+  CommandLine app(
       "Says whether far memory works here, how, and what to do about what is missing. Changes "
       "nothing. "
       "Exit status 1 when it cannot work.\n\n  tiara doctor [options] [-- PROGRAM]");
   bool wants_json = false;
   app.add_flag("--json", wants_json, "print JSON");
-  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data()))
+  if (const auto status = app.parse(static_cast<int>(split.own.size()), split.own.data()))
     return *status;
   if (split.has_separator && split.program.empty())
     return complain(kExitUsage,
@@ -33,7 +31,7 @@ int doctor_main(int argc, char** argv) {
 
   const bool works = !blocks(findings);
   if (wants_json) {
-    fmt::print("{}\n", nlohmann::json{{"works", works}, {"findings", to_json(findings)}}.dump(2));
+    fmt::print("{}\n", to_json_text(findings));
   } else {
     fmt::print("{}\n{}\n", to_text(findings),
                works ? "Far memory works here."

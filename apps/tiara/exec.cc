@@ -1,7 +1,6 @@
 // `tiara exec`: runs one NIC program once, on regions made for it, and shows what it did.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/outcome_text.h"
 #include "apps/common/program_file.h"
 #include "apps/tiara/commands.h"
@@ -220,7 +220,7 @@ int execute(const ExecOptions& options) {
 }  // namespace
 
 int exec_main(int argc, char** argv) {
-  CLI::App app(
+  CommandLine app(
       "Verifies a NIC program, runs it once, and prints outcome, results, reply and counts.");
   ExecOptions options;
   app.add_option("file", options.path, "a program or its assembly text")
@@ -229,24 +229,21 @@ int exec_main(int argc, char** argv) {
   app.add_option("--arg", options.arguments,
                  "an argument, in order (42, 0x2a); may be given several times")
       ->option_text("N")
-      ->expected(1)
-      ->take_all();
+      ->repeatable();
   app.add_option("--region", options.regions,
                  "memory of a declared region: zeros of a size, or a file's content")
       ->option_text("NAME=SIZE|FILE")
-      ->expected(1)
-      ->take_all();
+      ->repeatable();
   app.add_option("--save", options.saves, "write a region to a file afterwards")
       ->option_text("NAME=FILE")
-      ->expected(1)
-      ->take_all();
+      ->repeatable();
   app.add_option("--payload", options.payload_path, "what the invocation carries")
       ->option_text("FILE");
   app.add_option("--engine", options.engine, "interp (default) or jit")
       ->option_text("E")
-      ->check(CLI::IsMember({"interp", "jit"}));
+      ->one_of({"interp", "jit"});
   app.add_flag("--json", options.json, "print JSON");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   return execute(options);
 }
 

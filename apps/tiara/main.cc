@@ -1,5 +1,5 @@
 // `tiara`: a table of subcommands and nothing else.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <csignal>
 #include <string_view>

@@ -1,10 +1,10 @@
 // `tiara node`: a memory node that serves this machine until it is told to stop.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/tiara/commands.h"
 #include "nic/engine/jit.h"
 #include "nic/node/memory_node.h"
@@ -67,7 +67,7 @@ int serve_until_told(const std::string& url, const nic::NodeConfig& config,
 }  // namespace
 
 int node_main(int argc, char** argv) {
-  CLI::App app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
+  CommandLine app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
   std::string url, memory = "0", engine = "auto";
   nic::NodeConfig config;
   nic::ServerConfig server;
@@ -82,18 +82,18 @@ int node_main(int argc, char** argv) {
   app.add_option("--workers", server.workers,
                  "threads that run operators (default: one for every four CPUs)")
       ->option_text("N")
-      ->check(CLI::Range(0u, 256u));
+      ->range(0, 256);
   app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")
       ->option_text("N")
-      ->check(CLI::Range(1u, 5u));
+      ->range(1, 5);
   app.add_option("--engine", engine,
                  "what runs operators: auto (default: jit where the CPU allows it), jit or interp")
       ->option_text("E")
-      ->check(CLI::IsMember({"auto", "jit", "interp"}));
+      ->one_of({"auto", "jit", "interp"});
   app.add_flag("--baselines", serves_baselines,
                "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
                "bench pagewalk'");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   const auto size = parse_bytes(memory);
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
   if (size->value != 0 && *size < kMinMemory)

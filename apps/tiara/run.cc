@@ -1,17 +1,16 @@
 // `tiara run`: starts a program with far memory and reports what it cost.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/child.h"
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/config_options.h"
 #include "apps/common/preflight.h"
 #include "apps/common/program.h"
@@ -103,14 +102,11 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
       complain(kExitOsError, fmt::format("--trace: {} records did not fit; raise --trace-records", *lost));
   }
   if (!options.stats_path.empty()) {
-    nlohmann::json json = to_json(*stats);
-    json["version"] = TIARA_VERSION;
-    json["command"] = command;
-    json["exit_status"] = exit.shell_status();
-    json["wall_seconds"] = seconds;
-    for (const auto& [name, value] : config.to_environment())
-      if (name != "TIARA_STATS") json["config"][name] = value;
-    stats_file << json.dump(2) << std::endl;
+    stats_file << to_json_text(*stats, {.command = command,
+                                        .exit_status = exit.shell_status(),
+                                        .wall_seconds = seconds,
+                                        .config = config.to_environment()})
+               << std::endl;
     if (!stats_file)
       complain(kExitOsError,
                system_error("write", options.stats_path).message + "; the statistics are lost");
@@ -122,7 +118,7 @@ int run_program(const RunOptions& options, Config config, const std::vector<std:
 
 int run_main(int argc, char** argv) {
   auto split = split_at_separator(argc, argv);
-  CLI::App app(
+  CommandLine app(
       "Runs a program whose cold memory lives on a memory node.\n\n"
       "  tiara run [options] -- PROGRAM [arguments]");
   RunOptions options;
@@ -139,7 +135,7 @@ int run_main(int argc, char** argv) {
     return complain(kExitUsage,
                     fmt::format("write '--' before the program, as in: tiara run --local 64M -- {}",
                                 split.own[1]));
-  if (const auto status = parse(app, static_cast<int>(split.own.size()), split.own.data()))
+  if (const auto status = app.parse(static_cast<int>(split.own.size()), split.own.data()))
     return *status;
   if (split.program.empty())
     return complain(

@@ -1,11 +1,11 @@
 // `tiara verify`: may a memory node run this program?
 #include "nic/verifier/analysis.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/command_line.h"
 #include "apps/common/program_file.h"
 #include "apps/tiara/commands.h"
 #include "nic/asm/disassembler.h"
@@ -13,13 +13,13 @@
 namespace tiara::apps {
 
 int verify_main(int argc, char** argv) {
-  CLI::App app("Proves a NIC program safe and bounded, or says why not (exit status 1).");
+  CommandLine app("Proves a NIC program safe and bounded, or says why not (exit status 1).");
   std::string path;
   bool wants_explanation = false;
   app.add_option("file", path, "a program or its assembly text")->required()->option_text("FILE");
   app.add_flag("--explain", wants_explanation,
                "print what is known and proved at each instruction");
-  if (const auto status = parse(app, argc, argv)) return *status;
+  if (const auto status = app.parse(argc, argv)) return *status;
   const auto program = load_program(path);
   if (!program) return complain(kExitDataError, program.error().message);
   const auto print = [](const nic::Program& whole, uint32_t pc) {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -17,11 +16,12 @@ namespace {
 using std::chrono::milliseconds;
 
 Result<Config> config_from(std::vector<std::string> arguments) {
-  CLI::App app;
+  CommandLine app;
   ConfigOptions options;
   options.add_to(app, ConfigOptions::Budget::kOption);
-  std::reverse(arguments.begin(), arguments.end());
-  app.parse(arguments);
+  std::vector<char*> argv{const_cast<char*>("test")};
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  REQUIRE_FALSE(app.parse(static_cast<int>(argv.size()), argv.data()));
   return options.config();
 }
 
