@@ -129,7 +129,7 @@ int run_main(int argc, char** argv) {
       ->option_text("FILE");
   app.add_option("--trace-records", options.trace_records, "how many records the trace may hold (default 16000000)")
       ->option_text("N")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));
+      ->range(uint64_t{1}, uint64_t{1} << 32);
   app.add_flag("--quiet,-q", options.quiet, "no summary on standard error at the end");
   if (!split.has_separator && split.own.size() > 1 && split.own[1][0] != '-')
     return complain(kExitUsage,
