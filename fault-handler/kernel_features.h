@@ -10,10 +10,17 @@
 
 namespace tiara::fault {
 
+// What the lack of a feature means.
+enum class Need : uint8_t {
+  kRequired,  // nothing works
+  kUseful,    // something is slower or cannot be had
+  kPatch,     // no released kernel has it
+};
+
 struct Feature {
   std::string name;       // "UFFDIO_MOVE"
   bool is_available;
-  bool is_required;       // without it nothing works
+  Need need;
   std::string gives;      // what it is for, one phrase
   std::string cure;       // what to do when it is missing; empty when it is there
 };
@@ -21,8 +28,11 @@ struct Feature {
 struct Features {
   bool has_signal_delivery = false;   // UFFD_FEATURE_SIGBUS
   bool has_message_delivery = false;  // a descriptor that serves kernel-mode faults too
+  bool has_hybrid_delivery = false;   // UFFD_FEATURE_SIGBUS_USER on such a descriptor
   bool has_move = false;              // UFFDIO_MOVE
   bool has_write_protect = false;
+  bool has_vectored_move = false;     // UFFDIO_MOVE_VEC
+  bool has_accessed_bit = false;      // PAGE_IS_ACCESSED in PAGEMAP_SCAN
   uint64_t bits = 0;                  // raw UFFD_FEATURE_* bits
   std::vector<Feature> list;          // for people
 };

@@ -2,6 +2,7 @@
 // Source: include/uapi/linux/userfaultfd.h of Linux 6.18. Nobody outside fault-handler/ includes this.
 #pragma once
 
+#include <linux/fs.h>
 #include <linux/userfaultfd.h>
 
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
@@ -15,6 +16,36 @@
 #endif
 #ifndef UFFD_FEATURE_MOVE
 #define UFFD_FEATURE_MOVE (1 << 16)
+#endif
+
+// Not in any released kernel. Far above the bits in use, so that no other feature is taken for one.
+#ifndef UFFD_FEATURE_MOVE_VEC
+#define UFFD_FEATURE_MOVE_VEC (1 << 29)
+#endif
+#ifndef UFFD_FEATURE_SIGBUS_USER
+#define UFFD_FEATURE_SIGBUS_USER (1 << 30)
+#endif
+#ifndef PAGE_IS_ACCESSED
+#define PAGE_IS_ACCESSED (1 << 16)
+#endif
+
+// Source: include/uapi/linux/fs.h of Linux 6.7.
+#ifndef PAGEMAP_SCAN
+struct pm_scan_arg {
+  __u64 size;
+  __u64 flags;
+  __u64 start;
+  __u64 end;
+  __u64 walk_end;
+  __u64 vec;
+  __u64 vec_len;
+  __u64 max_pages;
+  __u64 category_inverted;
+  __u64 category_mask;
+  __u64 category_anyof_mask;
+  __u64 return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
 #ifndef UFFDIO_MOVE

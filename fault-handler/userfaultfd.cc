@@ -53,7 +53,7 @@ IoStatus status_of(int err) {
 
 int open_descriptor(Delivery delivery) {
   // USER_MODE_ONLY needs no privilege; it serves no fault of kernel code, which signal delivery cannot do anyway.
-  if (delivery == Delivery::kSignal) {
+  if (!sends_messages(delivery)) {
     const long fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
     if (fd >= 0) return static_cast<int>(fd);
   }

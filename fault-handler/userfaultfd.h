@@ -14,7 +14,10 @@
 
 namespace tiara::fault {
 
-enum class Delivery : uint8_t { kMessage, kSignal };
+// Who serves a missing page: a handler thread (message), the faulting thread (signal; a system call gets EFAULT), or
+// the faulting thread for the program's own accesses and a handler thread for the kernel's (hybrid).
+enum class Delivery : uint8_t { kMessage, kSignal, kHybrid };
+constexpr bool sends_messages(Delivery delivery) { return delivery != Delivery::kSignal; }
 enum class Holes : uint8_t { kForbidden, kAllowed };
 enum class Protection : uint8_t { kReadOnly, kWritable };
 

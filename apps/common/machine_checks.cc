@@ -148,6 +148,8 @@ void check_kernel_paging(Findings& findings) {
 }
 
 std::string chosen_mode(const fault::Features& features) {
+  if (features.has_hybrid_delivery)
+    return "hybrid: each thread serves its own faults, and system calls may meet pages that are away";
   if (features.has_signal_delivery)
     return "signal: each thread serves its own faults, which is three to nine times faster";
   return "message: this kernel has no signal delivery";
@@ -168,9 +170,10 @@ void check_kernel(Findings& findings) {
     return;
   }
   for (const auto& feature : features->list) {
-    const Verdict verdict = feature.is_available  ? Verdict::kGood
-                            : feature.is_required ? Verdict::kBlocks
-                                                  : Verdict::kMissing;
+    const Verdict verdict = feature.is_available                    ? Verdict::kGood
+                            : feature.need == fault::Need::kRequired ? Verdict::kBlocks
+                            : feature.need == fault::Need::kUseful   ? Verdict::kMissing
+                                                                     : Verdict::kNote;
     findings.push_back({"kernel", feature.name, verdict,
                         fmt::format("{} ({})", feature.is_available ? "available" : "not available",
                                     feature.gives),

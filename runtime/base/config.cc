@@ -15,7 +15,8 @@ struct Name {
 };
 
 constexpr Name<FaultMode> kFaultModes[] = {
-    {"auto", FaultMode::kAuto}, {"message", FaultMode::kMessage}, {"signal", FaultMode::kSignal}};
+    {"auto", FaultMode::kAuto}, {"message", FaultMode::kMessage}, {"signal", FaultMode::kSignal},
+    {"hybrid", FaultMode::kHybrid}};
 constexpr Name<EvictWith> kEvictWiths[] = {
     {"auto", EvictWith::kAuto}, {"move", EvictWith::kMove}, {"copy", EvictWith::kCopy}};
 constexpr Name<EvictOn> kEvictOns[] = {{"auto", EvictOn::kAuto},

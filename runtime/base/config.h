@@ -15,7 +15,7 @@
 
 namespace tiara {
 
-enum class FaultMode : uint8_t { kAuto, kMessage, kSignal };
+enum class FaultMode : uint8_t { kAuto, kMessage, kSignal, kHybrid };
 enum class EvictWith : uint8_t { kAuto, kMove, kCopy };          // how a page leaves: UFFDIO_MOVE, or protect + copy
 enum class EvictOn : uint8_t { kAuto, kFaultingThread, kDedicatedThread };
 enum class EvictionPolicy : uint8_t { kFifo, kClock, kS3Fifo };   // runtime/residency/resident_order.h

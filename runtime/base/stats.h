@@ -71,7 +71,7 @@ struct ProcessStats {
   std::atomic<int32_t> pid;
   std::atomic<uint64_t> started_ns;  // CLOCK_MONOTONIC
   char command[32];
-  char mode[16];                 // "signal", "message"
+  char mode[16];                 // "signal", "message", "hybrid"
   char node[64];
   char note[128];                // what was done instead of what was asked, one line; empty = nothing
   char fatal[256];               // the fatal line, when the runtime stopped the program

@@ -5,11 +5,11 @@
 #include <new>
 
 #include "runtime/preload/alternate_stack.h"
-#include "runtime/residency/far_memory.h"
 
 namespace tiara::preload {
 
 constinit GuardedRange guarded_range;
+constinit GuardedRange signal_range;
 
 namespace {
 
@@ -65,16 +65,17 @@ Guards::~Guards() {
   if (pin_stack.count != base_) drop_to(base_);
 }
 
-void Guards::add(const void* address, size_t length) noexcept {
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - guarded_range.base;
-  length = std::min(length, guarded_range.size - offset);
+void Guards::add(const void* address, size_t length, FarMemory::PinFor reader) noexcept {
+  // The guarded range, where it is not empty, is the same.
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - signal_range.base;
+  length = std::min(length, signal_range.size - offset);
   if (length == 0 || pin_stack.count == kMaxPins) return;
   Entry& entry = pin_stack.entries[pin_stack.count];
   entry.frame = reinterpret_cast<uintptr_t>(this);
   entry.is_live = false;
   ++pin_stack.count;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler from here on uses the next entry
-  new (entry.pin) FarMemory::Pin(address, length);
+  new (entry.pin) FarMemory::Pin(address, length, reader);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   entry.is_live = true;
 }

@@ -1,13 +1,15 @@
 // System calls on far memory in signal mode: the kernel must not meet a page that is away, or it answers EFAULT.
 //
 // A wrapper makes a Guards, names what the kernel will read or write, and calls the real function. For near memory
-// that costs a load and a compare. In message mode the guarded range is empty and everything passes.
+// that costs a load and a compare. In message and hybrid mode the guarded range is empty and everything passes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <sys/uio.h>
+
+#include "runtime/residency/far_memory.h"
 
 namespace tiara::preload {
 
@@ -22,6 +24,15 @@ extern GuardedRange guarded_range __attribute__((visibility("hidden")));
 inline bool is_guarding() noexcept { return guarded_range.size != 0; }
 inline bool is_guarded(const void* address) noexcept {
   return reinterpret_cast<uintptr_t>(address) - guarded_range.base < guarded_range.size;
+}
+
+// The range whose missing pages raise SIGBUS: far memory in signal and in hybrid mode. Code that runs with every signal
+// blocked (libc's half of posix_spawn) must not meet one there.
+extern GuardedRange signal_range __attribute__((visibility("hidden")));
+
+inline bool raises_signals() noexcept { return signal_range.size != 0; }
+inline bool may_raise_signal(const void* address) noexcept {
+  return reinterpret_cast<uintptr_t>(address) - signal_range.base < signal_range.size;
 }
 
 class Guards {
@@ -52,9 +63,25 @@ class Guards {
     if (length != nullptr) bytes(address, static_cast<size_t>(*length));
   }
 
+ protected:
+  void add(const void* address, size_t length, FarMemory::PinFor reader = FarMemory::PinFor::kKernel) noexcept;
+
  private:
-  void add(const void* address, size_t length) noexcept;
   uint32_t base_;
+};
+
+// As Guards, in hybrid mode too.
+class SpawnGuards : private Guards {
+  static constexpr FarMemory::PinFor kReader = FarMemory::PinFor::kBlockedSignals;
+
+ public:
+  void string(const char* text) noexcept {
+    if (may_raise_signal(text)) [[unlikely]] add(text, strlen(text) + 1, kReader);
+  }
+  template <typename T>
+  void object(const T* address) noexcept {
+    if (may_raise_signal(address)) [[unlikely]] add(address, sizeof(T), kReader);
+  }
 };
 
 // Gives back the pins of calls that never returned here: cancelled threads.

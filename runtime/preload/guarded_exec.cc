@@ -31,11 +31,11 @@ namespace {
 class NearList {
  public:
   explicit NearList(char* const* list) noexcept : list_(const_cast<char**>(list)) {
-    if (list == nullptr || !is_guarding()) return;
+    if (list == nullptr || !raises_signals()) return;
     size_t count = 0, bytes = 0;
-    bool is_any_far = is_guarded(list);
+    bool is_any_far = may_raise_signal(list);
     for (; list[count] != nullptr; ++count) {
-      if (!is_guarded(list[count])) continue;
+      if (!may_raise_signal(list[count])) continue;
       is_any_far = true;
       bytes += strlen(list[count]) + 1;
     }
@@ -56,7 +56,7 @@ class NearList {
     char* text = static_cast<char*>(block_) + vector;
     for (size_t i = 0; i < count; ++i) {
       list_[i] = list[i];
-      if (!is_guarded(list[i])) continue;
+      if (!may_raise_signal(list[i])) continue;
       const size_t length = strlen(list[i]) + 1;
       list_[i] = static_cast<char*>(memcpy(text, list[i], length));
       text += length;
@@ -91,7 +91,7 @@ TIARA_INTERPOSE int execve(const char* path, char* const* arguments, char* const
   const NearList near_arguments(arguments);
   const NearList near_environment(environment);
   const Replaced replaced;
-  Guards guards;
+  SpawnGuards guards;
   guards.string(path);
   return TIARA_REAL(execve)(path, near_arguments.get(), near_environment.get());
 }
@@ -104,7 +104,7 @@ TIARA_INTERPOSE int execvpe(const char* file, char* const* arguments, char* cons
   const NearList near_arguments(arguments);
   const NearList near_environment(environment);
   const Replaced replaced;
-  Guards guards;
+  SpawnGuards guards;
   guards.string(file);
   return TIARA_REAL(execvpe)(file, near_arguments.get(), near_environment.get());
 }
@@ -125,7 +125,7 @@ TIARA_INTERPOSE int execveat(int fd, const char* path, char* const* arguments, c
   const NearList near_arguments(arguments);
   const NearList near_environment(environment);
   const Replaced replaced;
-  Guards guards;
+  SpawnGuards guards;
   guards.string(path);
   return TIARA_REAL(execveat)(fd, path, near_arguments.get(), near_environment.get(), flags);
 }
@@ -167,7 +167,7 @@ TIARA_INTERPOSE int posix_spawn(pid_t* __restrict pid, const char* __restrict pa
                                 char* const* __restrict environment) {
   const NearList near_arguments(arguments);
   const NearList near_environment(environment);
-  Guards guards;
+  SpawnGuards guards;
   guards.string(path);
   guards.object(actions);
   guards.object(attributes);
@@ -179,7 +179,7 @@ TIARA_INTERPOSE int posix_spawnp(pid_t* pid, const char* file, const posix_spawn
                                  char* const* environment) {
   const NearList near_arguments(arguments);
   const NearList near_environment(environment);
-  Guards guards;
+  SpawnGuards guards;
   guards.string(file);
   guards.object(actions);
   guards.object(attributes);
@@ -204,17 +204,17 @@ class NearEnvironment {
 }  // namespace
 
 TIARA_INTERPOSE int system(const char* command) {
-  Guards guards;
+  SpawnGuards guards;
   guards.string(command);
-  if (!is_guarding()) return TIARA_REAL(system)(command);
+  if (!raises_signals()) return TIARA_REAL(system)(command);
   const NearEnvironment environment;
   return TIARA_REAL(system)(command);
 }
 
 TIARA_INTERPOSE FILE* popen(const char* command, const char* mode) {
-  Guards guards;
+  SpawnGuards guards;
   guards.string(command);
-  if (!is_guarding()) return TIARA_REAL(popen)(command, mode);
+  if (!raises_signals()) return TIARA_REAL(popen)(command, mode);
   const NearEnvironment environment;
   return TIARA_REAL(popen)(command, mode);
 }

@@ -76,9 +76,9 @@ uint64_t start_threshold(const Config& wanted) noexcept {
 
 void guard_system_calls(const FarMemory& far) noexcept {
   const std::span<std::byte> pages = far.reservation();
-  guarded_range = far.kernel_accesses_need_pins()
-                      ? GuardedRange{reinterpret_cast<uintptr_t>(pages.data()), pages.size()}
-                      : GuardedRange{};
+  const GuardedRange all{reinterpret_cast<uintptr_t>(pages.data()), pages.size()};
+  guarded_range = far.kernel_accesses_need_pins() ? all : GuardedRange{};
+  signal_range = far.mode() != DeliveryMode::kMessage ? all : GuardedRange{};
 }
 
 // pthread_atfork handlers: libc runs them for its internal forks (daemon, forkpty) too. Registered after jemalloc's,
@@ -130,11 +130,10 @@ void start_far_memory() noexcept {
   if (!started) end_process("cannot start far memory", started.error());
   FarMemory& far = **started;
   resolve_all();
-  const bool is_signal = far.mode() == DeliveryMode::kSignal;
-  snprintf(slot->mode, sizeof slot->mode, "%s", is_signal ? "signal" : "message");
+  snprintf(slot->mode, sizeof slot->mode, "%s", to_string(far.mode()));
   protect_descriptors(far.descriptors());
   enter_thread();
-  if (is_signal) take_sigbus();
+  if (far.mode() != DeliveryMode::kMessage) take_sigbus();
   guard_system_calls(far);
   if (!placement::heap::switch_to_far())
     end_process("cannot start far memory", Error{ErrorCode::kResourceExhausted, "jemalloc has no arena left"});

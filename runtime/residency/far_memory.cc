@@ -54,10 +54,28 @@ void copy_text(char* to, size_t room, std::string_view text) {
   to[length] = 0;
 }
 
+DeliveryMode mode_of(fault::Delivery delivery) {
+  switch (delivery) {
+    case fault::Delivery::kMessage: return DeliveryMode::kMessage;
+    case fault::Delivery::kSignal: return DeliveryMode::kSignal;
+    case fault::Delivery::kHybrid: return DeliveryMode::kHybrid;
+  }
+  return DeliveryMode::kMessage;
+}
+
 constexpr uint32_t kNoSlot = UINT32_MAX;
 constexpr size_t kMaxDescriptors = 16;
 
 }  // namespace
+
+const char* to_string(DeliveryMode mode) {
+  switch (mode) {
+    case DeliveryMode::kMessage: return "message";
+    case DeliveryMode::kSignal: return "signal";
+    case DeliveryMode::kHybrid: return "hybrid";
+  }
+  return "unknown";
+}
 
 enum class Role : uint8_t {
   kPager,         // the process that started far memory
@@ -96,7 +114,7 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   TIARA_TRY_VOID(acquire_locked(config));
   Acquired& mine = acquired();
   copy_text(stats.node, sizeof stats.node, config.node);
-  copy_text(stats.mode, sizeof stats.mode, mine.choice.delivery == fault::Delivery::kSignal ? "signal" : "message");
+  copy_text(stats.mode, sizeof stats.mode, to_string(mode_of(mine.choice.delivery)));
   if (stats.started_ns.load() == 0) stats.started_ns.store(static_cast<uint64_t>(os::monotonic_now().count()));
   stats.state.store(static_cast<uint32_t>(stats::ProcessState::kRunning), std::memory_order_relaxed);
   TIARA_TRY(State* state, residency::make_near_object<State>());
@@ -116,7 +134,7 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   memory->state_ = state;
   memory->base_ = reinterpret_cast<uintptr_t>(state->space->reservation().data());
   memory->size_ = state->space->reservation().size();
-  memory->mode_ = mine.choice.delivery == fault::Delivery::kSignal ? DeliveryMode::kSignal : DeliveryMode::kMessage;
+  memory->mode_ = mode_of(mine.choice.delivery);
   // Release: pairs with instance().
   started.store(memory, std::memory_order_release);
   return memory;
@@ -163,9 +181,9 @@ void FarMemory::reclaim_foreign(std::span<std::byte> pages) noexcept {
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-FarMemory::Pin::Pin(const void* address, size_t length) noexcept : slot_(kNoSlot) {
+FarMemory::Pin::Pin(const void* address, size_t length, PinFor reader) noexcept : slot_(kNoSlot) {
   FarMemory* memory = instance();
-  if (memory == nullptr || length == 0 || memory->mode_ != DeliveryMode::kSignal) return;
+  if (memory == nullptr || length == 0 || !memory->needs_pins(reader)) return;
   const PageRange range = memory->state_->space->pages_of(address, length);
   if (range.count.value == 0) return;
   const int saved = errno;

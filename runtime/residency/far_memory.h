@@ -24,7 +24,8 @@ enum class FaultVerdict : uint8_t {
   kNotOurs,  // not a fault on far memory: chain to the program's own handler
 };
 
-enum class DeliveryMode : uint8_t { kMessage, kSignal };
+enum class DeliveryMode : uint8_t { kMessage, kSignal, kHybrid };
+const char* to_string(DeliveryMode mode);
 
 class FarMemory {
  public:
@@ -63,11 +64,15 @@ class FarMemory {
 
   // --- system calls in signal mode: the kernel must not meet a missing page ---
 
-  // While a Pin lives, its pages are resident and stay so. Pins nest; they belong to the calling thread; they
-  // are async-signal-safe. A pin outside far memory costs a compare.
+  // Who must not meet a missing page: a system call (signal mode; in the others it waits for the page), or code that
+  // runs with every signal blocked (signal and hybrid mode).
+  enum class PinFor : uint8_t { kKernel, kBlockedSignals };
+
+  // While a Pin lives, its pages are resident and stay so, in the modes that need it. Pins nest; they belong to the
+  // calling thread; they are async-signal-safe. A pin outside far memory costs a compare.
   class Pin {
    public:
-    Pin(const void* address, size_t length) noexcept;
+    Pin(const void* address, size_t length, PinFor reader = PinFor::kKernel) noexcept;
     ~Pin();
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;
@@ -75,7 +80,7 @@ class FarMemory {
     uint32_t slot_;
   };
   // True when kernel-mode accesses need pins (signal mode).
-  bool kernel_accesses_need_pins() const noexcept { return mode_ == DeliveryMode::kSignal; }
+  bool kernel_accesses_need_pins() const noexcept { return needs_pins(PinFor::kKernel); }
 
   // --- faults ---
 
@@ -98,6 +103,9 @@ class FarMemory {
 
  private:
   FarMemory() = default;
+  bool needs_pins(PinFor reader) const noexcept {
+    return mode_ == DeliveryMode::kSignal || (mode_ == DeliveryMode::kHybrid && reader == PinFor::kBlockedSignals);
+  }
   uintptr_t base_ = 0;
   size_t size_ = 0;
   DeliveryMode mode_ = DeliveryMode::kMessage;

@@ -64,8 +64,13 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
   KernelChoice choice;
   choice.has_write_protect = features.has_write_protect;
   switch (config.fault) {
+    case FaultMode::kHybrid: choice.delivery = fault::Delivery::kHybrid; break;
     case FaultMode::kSignal:
     case FaultMode::kAuto:
+      if (config.fault == FaultMode::kAuto && features.has_hybrid_delivery) {
+        choice.delivery = fault::Delivery::kHybrid;
+        break;
+      }
       choice.delivery = features.has_signal_delivery ? fault::Delivery::kSignal : fault::Delivery::kMessage;
       break;
     case FaultMode::kMessage: choice.delivery = fault::Delivery::kMessage; break;
@@ -74,6 +79,10 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
     return fail(ErrorCode::kNoPermission,
                 "userfaultfd may not serve system calls of this user; set vm.unprivileged_userfaultfd=1, give access "
                 "to /dev/userfaultfd, run as root, or use --fault signal");
+  if (choice.delivery == fault::Delivery::kHybrid && !features.has_hybrid_delivery)
+    return fail(ErrorCode::kUnsupported,
+                "this kernel has no hybrid delivery, or this user may not have it; use --fault auto (tiara doctor says "
+                "what is missing)");
   switch (config.evict_with) {
     case EvictWith::kAuto: choice.unmap_by = features.has_move ? UnmapBy::kMove : UnmapBy::kCopy; break;
     case EvictWith::kMove: choice.unmap_by = UnmapBy::kMove; break;
@@ -88,9 +97,11 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
 }
 
 Result<fault::Userfaultfd> open_for(const KernelChoice& choice) {
-  const bool is_signal = choice.delivery == fault::Delivery::kSignal;
+  using fault::Delivery;
   return fault::Userfaultfd::open(
-      choice.delivery, bit_count(UFFD_FEATURE_SIGBUS, is_signal) | bit_count(UFFD_FEATURE_THREAD_ID, !is_signal) |
+      choice.delivery, bit_count(UFFD_FEATURE_SIGBUS, choice.delivery == Delivery::kSignal) |
+                           bit_count(UFFD_FEATURE_SIGBUS_USER, choice.delivery == Delivery::kHybrid) |
+                           bit_count(UFFD_FEATURE_THREAD_ID, fault::sends_messages(choice.delivery)) |
                            bit_count(UFFD_FEATURE_PAGEFAULT_FLAG_WP, choice.has_write_protect) |
                            bit_count(UFFD_FEATURE_MOVE, choice.unmap_by == UnmapBy::kMove));
 }
@@ -134,7 +145,7 @@ FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessSta
 }
 
 Result<void> FarSpace::start_threads(const Config& config, std::span<const int> watched_descriptors) {
-  if (choice_.delivery == fault::Delivery::kMessage) TIARA_TRY_VOID(messages_.start());
+  if (fault::sends_messages(choice_.delivery)) TIARA_TRY_VOID(messages_.start());
   return keeper_.start(watched_descriptors, config.chaos_seed, mapped_pages, this);
 }
 

@@ -48,7 +48,7 @@ void ForkedChild::begin(FarSpace& space, bool was_anything_away, std::span<const
     return;
   }
   space.uffd() = std::move(*own);
-  if (space.delivery() == fault::Delivery::kMessage)
+  if (fault::sends_messages(space.delivery()))
     TIARA_CHECK(fault::spawn_service_thread("tiara-fault", run_handler, this).has_value());
 }
 

@@ -44,7 +44,9 @@ std::byte* page(std::byte* base, size_t index) { return base + index * kPageSize
 
 void start(const char* mode, LocalBudget local) {
   Config config;
-  config.fault = strcmp(mode, "message") == 0 ? FaultMode::kMessage : FaultMode::kSignal;
+  config.fault = strcmp(mode, "message") == 0  ? FaultMode::kMessage
+                 : strcmp(mode, "hybrid") == 0 ? FaultMode::kHybrid
+                                               : FaultMode::kSignal;
   config.local = local;
   config.pool = Bytes{64 * kMiB};
   EXPECT(fault::install_sigbus_handler(on_sigbus).has_value());

@@ -90,6 +90,32 @@ void a_system_call_on_a_missing_page_waits_in_message_mode() {
   handler.join();
 }
 
+void a_user_access_raises_sigbus_and_a_system_call_waits_in_hybrid_mode() {
+  static Pair* shared;
+  Pair pair(UFFD_FEATURE_SIGBUS_USER, Delivery::kHybrid, false);
+  shared = &pair;
+  struct sigaction action {};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = [](int, siginfo_t*, void*) { shared->fill(1, 11); };
+  sigaction(SIGBUS, &action, nullptr);
+  EXPECT(read_byte(page_of(pair.far, 1)) == 11);
+  fault::FaultMessage message[4];
+  EXPECT(pair.uffd.read_messages(message) == 0);
+  std::thread handler([&] {
+    pollfd ready{pair.uffd.descriptor(), POLLIN, 0};
+    EXPECT(poll(&ready, 1, 30000) == 1);
+    EXPECT(pair.uffd.read_messages(message) == 1);
+    EXPECT((message[0].address & ~(kPageSize - 1)) == reinterpret_cast<uintptr_t>(page_of(pair.far, 2)));
+    pair.fill(2, 42);
+  });
+  int ends[2];
+  EXPECT(pipe(ends) == 0);
+  EXPECT(write(ends[1], page_of(pair.far, 2), 1) == 1);
+  char got = 0;
+  EXPECT(read(ends[0], &got, 1) == 1 && got == 42);
+  handler.join();
+}
+
 void copy_over_a_mapped_page_says_exists() {
   Pair pair(UFFD_FEATURE_SIGBUS, Delivery::kSignal, false);
   pair.fill(1, 1);
@@ -283,6 +309,7 @@ constexpr Case kCases[] = {
     CASE(signal_delivery_raises_sigbus_with_the_address),
     CASE(a_system_call_on_a_missing_page_gets_efault_in_signal_mode),
     CASE(a_system_call_on_a_missing_page_waits_in_message_mode),
+    CASE(a_user_access_raises_sigbus_and_a_system_call_waits_in_hybrid_mode),
     CASE(copy_over_a_mapped_page_says_exists),
     CASE(copy_into_a_range_that_is_gone_says_missing),
     CASE(copy_across_mappings_says_missing_although_each_page_is_there),

@@ -1,8 +1,8 @@
 // Torture: threads hammer a region eight times the budget while pages are taken away at random, and every byte is
 // checked against a shadow in plain memory.
 //
-//   torture --mode message|signal --transport loop|shm [--seconds N] [--seed S] [--threads N] [--evict-with move|copy]
-//           [--evict-on auto|fault|thread] [--cluster N] [--no-chaos] [--no-forks]
+//   torture --mode message|signal|hybrid --transport loop|shm [--seconds N] [--seed S] [--threads N]
+//           [--evict-with move|copy] [--evict-on auto|fault|thread] [--cluster N] [--no-chaos] [--no-forks]
 //
 // Each thread owns chunks of pages, cut so that the pager's clusters are shared between threads; a second region is
 // read by everybody under sequence locks, so that races between readers, writers and the pager are checked too.
@@ -74,7 +74,9 @@ Options parse(int argc, char** argv) {
     }
     if (++i >= argc) usage("an option lacks its value");
     const std::string value = argv[i];
-    if (name == "--mode") options.mode = value == "message" ? FaultMode::kMessage : FaultMode::kSignal;
+    if (name == "--mode")
+      options.mode = value == "message" ? FaultMode::kMessage
+                     : value == "hybrid" ? FaultMode::kHybrid : FaultMode::kSignal;
     else if (name == "--transport") options.transport = value;
     else if (name == "--seconds") options.seconds = atoi(argv[i]);
     else if (name == "--seed") options.seed = strtoull(argv[i], nullptr, 0);

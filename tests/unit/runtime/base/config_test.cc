@@ -55,7 +55,7 @@ TEST_CASE("a malformed variable is refused by name") {
   environment = {{"TIARA_FAULT", "psychic"}};
   const auto read = Config::from_environment(lookup);
   REQUIRE_FALSE(read);
-  CHECK(read.error().message == "TIARA_FAULT=psychic is malformed; use auto, message, signal");
+  CHECK(read.error().message == "TIARA_FAULT=psychic is malformed; use auto, message, signal, hybrid");
   environment = {{"TIARA_EVICT_CLUSTER", "65"}};
   CHECK_FALSE(Config::from_environment(lookup));
 }
