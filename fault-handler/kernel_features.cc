@@ -52,16 +52,18 @@ Result<Features> probe_features() {
               "--fault signal"),
       feature("hybrid delivery (UFFD_FEATURE_SIGBUS_USER)", found.has_hybrid_delivery, Need::kPatch,
               "a thread serves its own page faults, and system calls may meet pages that are away",
-              "a kernel with this patch, and what message delivery needs"),
+              "a kernel with the patches of kernel-patches/, and what message delivery needs"),
       feature("UFFDIO_MOVE", found.has_move, Need::kUseful, "eviction without copying, safe against pinned pages",
               "use Linux 6.8 or later; until then pages are protected and copied"),
       feature("write protection (UFFD_FEATURE_PAGEFAULT_FLAG_WP)", found.has_write_protect,
               found.has_move ? Need::kUseful : Need::kRequired,
               "eviction by copying", "use Linux 5.13 or later on x86-64 or arm64"),
       feature("vectored move (UFFDIO_MOVE_VEC)", found.has_vectored_move, Need::kPatch,
-              "scattered pages leave with one TLB flush; not used yet", "a kernel with this patch"),
+              "scattered pages leave with one TLB flush; not used yet",
+              "a kernel with the patches of kernel-patches/"),
       feature("accessed bits (PAGE_IS_ACCESSED)", found.has_accessed_bit, Need::kPatch,
-              "which pages were used since the last look; not used yet", "a kernel with this patch"),
+              "which pages were used since the last look; not used yet",
+              "a kernel with the patches of kernel-patches/"),
   };
   return found;
 }

@@ -14,7 +14,7 @@ namespace tiara::fault {
 enum class Need : uint8_t {
   kRequired,  // nothing works
   kUseful,    // something is slower or cannot be had
-  kPatch,     // no released kernel has it
+  kPatch,     // no released kernel has it (kernel-patches/)
 };
 
 struct Feature {

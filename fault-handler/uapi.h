@@ -18,7 +18,7 @@
 #define UFFD_FEATURE_MOVE (1 << 16)
 #endif
 
-// Not in any released kernel. Far above the bits in use, so that no other feature is taken for one.
+// Not in any released kernel: kernel-patches/. Far above the bits in use, so that no other feature is taken for one.
 #ifndef UFFD_FEATURE_MOVE_VEC
 #define UFFD_FEATURE_MOVE_VEC (1 << 29)
 #endif
