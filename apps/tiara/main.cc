@@ -14,9 +14,7 @@ constexpr tiara::apps::Command kCommands[] = {
     {"node", "keep the far memory of programs on this machine", tiara::apps::node_main},
     {"doctor", "what this machine allows, and the cure for what it lacks",
      tiara::apps::doctor_main},
-#ifdef TIARA_HAS_CC
     {"cc", "compile a NIC program from C", tiara::apps::cc_main},
-#endif
     {"asm", "assemble a NIC program", tiara::apps::asm_main},
     {"disasm", "print a NIC program as assembly text", tiara::apps::disasm_main},
     {"verify", "prove a NIC program safe and bounded, or say why not", tiara::apps::verify_main},

@@ -12,6 +12,7 @@ namespace {
 struct Index {
   ValueId value;
   uint32_t lsb, width, scale;
+  uint32_t saves;  // instructions, when nobody else wants their results
 };
 constexpr uint32_t kMaxScale = 7;
 constexpr uint32_t kMaxWidth = 63;
@@ -103,11 +104,10 @@ class AddressFuser {
       return std::nullopt;
     const Node address = function_.node(node.in[kRs1]);
     if (!is_sum(address)) return std::nullopt;
-    for (const uint32_t side : {kRs2, kRs1}) {
-      const ValueId base = address.in[side == kRs2 ? kRs1 : kRs2];
-      if (const auto index = index_of(address.in[side]))
-        return become_indexed(value, base, *index), std::nullopt;
-    }
+    const auto right = index_of(address.in[kRs2]), left = index_of(address.in[kRs1]);
+    if (right && (!left || right->saves >= left->saves))
+      return become_indexed(value, address.in[kRs1], *right), std::nullopt;
+    if (left) return become_indexed(value, address.in[kRs2], *left), std::nullopt;
     // (base + index) + other: an index further in is worth the same when nobody else wants the
     // inner sum.
     for (const uint32_t side : {kRs1, kRs2}) {
@@ -154,7 +154,7 @@ class AddressFuser {
     const Node& node = function_.node(value);
     if (node.is(Opcode::kBfx))
       return Index{node.in[kRs1], static_cast<uint32_t>(node.imm & 63),
-                   static_cast<uint32_t>(node.imm >> 8 & 63), 0};
+                   static_cast<uint32_t>(node.imm >> 8 & 63), 0, 1};
     const auto outer = shifted(value);
     if (!outer) return std::nullopt;
     if (outer->opcode == Opcode::kAnd) return masked(outer->value, outer->constant);
@@ -164,16 +164,16 @@ class AddressFuser {
     const Node& field = function_.node(outer->value);
     if (field.is(Opcode::kBfx))
       return Index{field.in[kRs1], static_cast<uint32_t>(field.imm & 63),
-                   static_cast<uint32_t>(field.imm >> 8 & 63), scale};
+                   static_cast<uint32_t>(field.imm >> 8 & 63), scale, 2};
     const auto inner = shifted(outer->value);
     if (inner && inner->opcode == Opcode::kAnd && is_low_mask(inner->constant) &&
         inner->constant <= low_mask(kMaxWidth))
-      return Index{inner->value, 0, static_cast<uint32_t>(std::popcount(inner->constant)), scale};
+      return Index{inner->value, 0, static_cast<uint32_t>(std::popcount(inner->constant)), scale, 2};
     if (inner && inner->opcode == Opcode::kShr && inner->constant >= 1 &&
         inner->constant <= kMaxWidth)
       return Index{inner->value, static_cast<uint32_t>(inner->constant),
-                   64 - static_cast<uint32_t>(inner->constant), scale};
-    return Index{outer->value, 0, 64 - scale, scale};
+                   64 - static_cast<uint32_t>(inner->constant), scale, 2};
+    return Index{outer->value, 0, 64 - scale, scale, 1};
   }
 
   // (value & mask), the mask being one run of ones; clang writes ((x >> 12) & 511) << 3 as (x >> 9)
@@ -189,9 +189,9 @@ class AddressFuser {
     const auto scale = static_cast<uint32_t>(std::countr_zero(mask));
     const auto width = static_cast<uint32_t>(std::popcount(mask));
     if (!is_low_mask(mask >> scale) || scale > kMaxScale || width > kMaxWidth) return std::nullopt;
-    if (!inner) return Index{value, scale, width, scale};
-    if (inner->opcode == Opcode::kShl) return Index{inner->value, scale - by, width, scale};
-    return Index{inner->value, scale + by, width, scale};
+    if (!inner) return Index{value, scale, width, scale, 1};
+    if (inner->opcode == Opcode::kShl) return Index{inner->value, scale - by, width, scale, 2};
+    return Index{inner->value, scale + by, width, scale, 2};
   }
 
   Function& function_;

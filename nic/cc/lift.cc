@@ -255,7 +255,7 @@ class Lifter {
 
   Result<void> call(const BpfInstruction& in) {
     if (in.opcode != bpf::kCall)
-      return refuse((in.opcode & 0xf0) == 0x80
+      return refuse((in.opcode & bpf::kOperation) == (bpf::kCall & bpf::kOperation)
                         ? "an indirect call; operators call nothing but tiara_op.h"
                         : kNewer);
     constexpr uint8_t kFunctionCall = 1;

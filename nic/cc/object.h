@@ -32,6 +32,7 @@ struct BpfInstruction {
 namespace bpf {
 inline constexpr uint8_t kClassLd = 0, kClassLdx = 1, kClassSt = 2, kClassStx = 3, kClassAlu = 4,
                          kClassJmp = 5, kClassJmp32 = 6, kClassAlu64 = 7;
+inline constexpr uint8_t kOperation = 0xf0;  // of an arithmetic or jump opcode: which one it is
 inline constexpr uint8_t kLoadImmediate64 = 0x18, kCall = 0x85, kExit = 0x95, kJump = 0x05;
 inline constexpr uint8_t kRegisterSource = 0x08;
 inline constexpr uint8_t kFrameRegister = 10;

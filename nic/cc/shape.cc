@@ -20,12 +20,13 @@ bool is_jump_class(const BpfInstruction& instruction) {
   return instruction.instruction_class() == bpf::kClassJmp ||
          instruction.instruction_class() == bpf::kClassJmp32;
 }
+// Direct and indirect ones: lift() refuses the indirect ones, which must not pass for branches here.
 bool is_call(const BpfInstruction& instruction) {
-  return instruction.opcode == bpf::kCall;
+  return is_jump_class(instruction) && (instruction.opcode & bpf::kOperation) == (bpf::kCall & bpf::kOperation);
 }
 
 const Intrinsic* intrinsic_of(const BpfInstruction& instruction) {
-  return is_call(instruction) ? find_intrinsic(instruction.symbol) : nullptr;
+  return instruction.opcode == bpf::kCall ? find_intrinsic(instruction.symbol) : nullptr;
 }
 bool is_loop_next(const BpfInstruction& instruction) {
   const Intrinsic* const intrinsic = intrinsic_of(instruction);
