@@ -110,19 +110,28 @@ void Compiler::two_operands(const Instruction& i) {
   }
 }
 
-// value = zext(value[lsb + width - 1 : lsb]), in place.
-void Compiler::extract(const Gp& value, uint32_t lsb, uint32_t width) {
-  if (lsb + width == 64) {
-    if (lsb != 0) a_.shr(value, lsb);
+// to = zext(from[lsb + width - 1 : lsb]). They may be the same register.
+void Compiler::extract(const Gp& to, const Gp& from, uint32_t lsb, uint32_t width) {
+  const auto copy = [&] {
+    if (to != from) a_.mov(to, from);
+  };
+  if (width < 32 && lsb != 0) {
+    a_.rorx(to, from, lsb);  // a copy and a shift in one
+    a_.and_(to.r32(), (1u << width) - 1);
   } else if (width < 32) {
-    if (lsb != 0) a_.shr(value, lsb);
-    a_.and_(value.r32(), (1u << width) - 1);
+    if (to != from) a_.mov(to.r32(), from.r32());
+    a_.and_(to.r32(), (1u << width) - 1);
+  } else if (lsb + width == 64) {
+    copy();
+    if (lsb != 0) a_.shr(to, lsb);
   } else if (width == 32) {
-    if (lsb != 0) a_.shr(value, lsb);
-    a_.mov(value.r32(), value.r32());
+    copy();
+    if (lsb != 0) a_.shr(to, lsb);
+    a_.mov(to.r32(), to.r32());
   } else {
-    a_.shl(value, 64 - lsb - width);
-    a_.shr(value, 64 - width);
+    copy();
+    a_.shl(to, 64 - lsb - width);
+    a_.shr(to, 64 - width);
   }
 }
 
@@ -152,8 +161,7 @@ void Compiler::arithmetic(const Instruction& i) {
       return commit(i.rd, rax);
     }
     case Opcode::kBfx:
-      move(to, i.rs1);
-      extract(to, i.lsb(), i.width());
+      extract(to, use(i.rs1, to), i.lsb(), i.width());
       break;
     case Opcode::kBfxs:
       move(to, i.rs1);

@@ -16,20 +16,6 @@ namespace {
 // throw out all the other proofs.
 constexpr uint64_t kMaxProvedExtent = uint64_t{1} << 20;
 
-constexpr int32_t kStatusAt = offsetof(Outcome, status);
-constexpr int32_t kCodeAt = offsetof(Outcome, code);
-constexpr int32_t kPcAt = offsetof(Outcome, pc);
-constexpr int32_t kResultsAt = offsetof(Outcome, results);
-constexpr int32_t kCountsAt = offsetof(Outcome, counts);
-
-constexpr uint32_t kNowhere = UINT32_MAX;  // where exits go: out of every loop
-
-constexpr std::pair<int32_t, int32_t Pending::*> kCountFields[] = {{offsetof(Counts, steps), &Pending::steps},
-                                                                   {offsetof(Counts, loads), &Pending::loads},
-                                                                   {offsetof(Counts, stores), &Pending::stores},
-                                                                   {offsetof(Counts, lines), &Pending::lines},
-                                                                   {offsetof(Counts, atomics), &Pending::atomics}};
-
 uint16_t run_on_machine(Machine* machine, const Instruction* instruction, uint64_t* registers) noexcept {
   return static_cast<uint16_t>(machine->execute(*instruction, registers));
 }
@@ -86,86 +72,7 @@ void Compiler::move(const Gp& to, uint32_t value) {
 
 void Compiler::emit(InstId id, const Operand& a, const Operand& b) { a_.emit(id, a, b); }
 
-// --- paths and counts ---
-
-void Compiler::add_to_counts(const Pending& pending) {
-  if (pending.is_zero()) return;
-  a_.mov(rax, frame_->outcome());
-  for (const auto& [field, count] : kCountFields)
-    if (pending.*count != 0) a_.add(qword_ptr(rax, kCountsAt + field), pending.*count);
-}
-
-void Compiler::add_to_counts(const LoopCounts& loop, After after) {
-  if (loop.per_iteration.is_zero()) return;
-  const bool is_in_host = loop.host && !(after == After::kCall && Frame::is_caller_saved(*loop.host));
-  a_.mov(rax, frame_->outcome());
-  for (const auto& [field, count] : kCountFields) {
-    const int32_t by = loop.per_iteration.*count;
-    if (by == 0) continue;
-    if (is_in_host) a_.imul(rdx, *loop.host, by);
-    else a_.imul(rdx, loop.slot, by);
-    a_.add(qword_ptr(rax, kCountsAt + field), rdx);
-  }
-}
-
-Compiler::LoopIds Compiler::loops_left(uint32_t to) const {
-  LoopIds left;
-  for (const OpenLoop& open : loops_)
-    if (to > open.end) left.push_back(open.id);
-  return left;
-}
-
-void Compiler::edge(std::optional<CondCode> condition, uint32_t to) {
-  Target& target = targets_[to];
-  if (!target.pending) target.pending = *pending_;
-  Label label = target.label;
-  LoopIds left = loops_left(to);
-  if (!left.empty() || *target.pending != *pending_) {
-    label = a_.newLabel();
-    merge_stubs_.push_back({label, target.label, *pending_ - *target.pending, std::move(left)});
-  }
-  if (condition) a_.j(*condition, label);
-  else a_.jmp(label);
-}
-
-Label Compiler::fault_stub(std::optional<Fault> fault) {
-  // Several checks of one instruction may end alike.
-  if (!fault_stubs_.empty() && fault && fault_stubs_.back().pc == pc_ && fault_stubs_.back().fault == fault &&
-      fault_stubs_.back().variant == variant_)
-    return fault_stubs_.back().label;
-  fault_stubs_.push_back({a_.newLabel(), fault, variant_, pc_, *pending_, loops_left(kNowhere)});
-  return fault_stubs_.back().label;
-}
-
-void Compiler::fault_if(CondCode condition, Fault fault) { a_.j(condition, fault_stub(fault)); }
-
 // --- control ---
-
-// Leaves the outcome's address in rax: a RET or FAIL always has a step to add.
-void Compiler::leave(const Instruction& i, uint32_t pc, const Pending& pending, const LoopIds& loops) {
-  for (const uint32_t loop : loops) add_to_counts(loop_counts_[loop], After::kCode);
-  add_to_counts(pending);
-  const bool is_ok = i.opcode == Opcode::kRet;
-  if (is_ok)
-    for (uint32_t n = 0; n < i.bits(); ++n)
-      a_.mov(qword_ptr(rax, kResultsAt + static_cast<int32_t>(n) * 8), use(n, rcx));
-  else
-    a_.mov(word_ptr(rax, kCodeAt), i.bits());
-  a_.mov(dword_ptr(rax, kPcAt), pc);
-  a_.mov(byte_ptr(rax, kStatusAt), static_cast<uint32_t>(is_ok ? Status::kOk : Status::kFailed));
-  epilogue();
-}
-
-void Compiler::ret(const Instruction& i) {
-  retire();
-  if (loops_.empty()) {
-    leave(i, pc_, *pending_, {});
-  } else {
-    exit_stubs_.push_back({a_.newLabel(), pc_, *pending_, loops_left(kNowhere)});
-    a_.jmp(exit_stubs_.back().label);
-  }
-  pending_.reset();
-}
 
 void Compiler::branch(const Instruction& i) {
   if (i.opcode == Opcode::kJump) {
@@ -190,29 +97,38 @@ void Compiler::branch(const Instruction& i) {
   edge(condition_of(i.opcode), pc_ + i.displacement());
 }
 
-void Compiler::loop(const Instruction& i) {
-  const uint32_t end = pc_ + 1 + i.body_length();
+Compiler::OpenLoop Compiler::open_loop(uint32_t pc) const {
+  const Instruction& i = program_.code[pc];
+  const uint32_t end = pc + 1 + i.body_length();
   uint16_t written = 0;
-  for (uint32_t at = pc_ + 1; at < end; ++at) written |= registers_written(program_.code[at]);
-  OpenLoop open{.pc = pc_,
-                .end = end,
-                .id = static_cast<uint32_t>(loop_counts_.size()),
-                .at_head = {},
-                .head = a_.newLabel(),
-                .has_own_index = (written >> i.rd & 1) != 0,
-                .has_own_trips = i.rd == i.rs1 || (written >> i.rs1 & 1) != 0};
+  for (uint32_t at = pc + 1; at < end; ++at) written |= registers_written(program_.code[at]);
+  return {.pc = pc,
+          .end = end,
+          .id = 0,
+          .at_head = {},
+          .head = {},
+          .has_own_index = (written >> i.rd & 1) != 0,
+          .has_own_trips = i.rd == i.rs1 || (written >> i.rs1 & 1) != 0};
+}
+
+void Compiler::loop(const Instruction& i) {
+  OpenLoop open = open_loop(pc_);
+  open.id = static_cast<uint32_t>(loop_counts_.size());
+  open.head = a_.newLabel();
   const uint32_t depth = static_cast<uint32_t>(loops_.size());
-  move(rcx, i.rs1);
+  Gp trips = rcx;
+  if (open.has_own_trips) move(trips, i.rs1);  // rd may be rs1
+  else trips = use(i.rs1, rcx);
   if (variant_ == Variant::kChecked || !verified_.facts(pc_).is_trip_count_proved) {
-    a_.cmp(rcx, i.loop_bound());
+    a_.cmp(trips, i.loop_bound());
     fault_if(CondCode::kUnsignedGT, Fault::kLoopBound);
   }
   retire();
   if (frame_->host(i.rd)) a_.xor_(frame_->host(i.rd)->r32(), frame_->host(i.rd)->r32());
   else a_.mov(frame_->slot(i.rd), 0);
-  a_.test(rcx, rcx);
-  edge(CondCode::kZero, end + 1);
-  if (open.has_own_trips) a_.mov(frame_->loop_trips(depth), rcx);
+  a_.test(trips, trips);
+  edge(CondCode::kZero, open.end + 1);
+  if (open.has_own_trips) a_.mov(frame_->loop_trips(depth), trips);
   if (open.has_own_index) a_.mov(frame_->loop_index(depth), 0);
   a_.bind(open.head);
   open.at_head = *pending_;
@@ -243,8 +159,15 @@ void Compiler::end_loop() {
   if (open.has_own_trips) a_.cmp(index, frame_->loop_trips(depth));
   else emit(Inst::kIdCmp, index, operand(opener.rs1));
   a_.jb(open.head);
-  add_to_counts(counts, After::kCode);  // the index is the trip count now
-  pending_ = open.at_head;
+  // The index is the trip count now. An outer loop's counts are not known before its end.
+  const auto tail = tail_at(open.end + 1);
+  if (tail && depth == 0) {
+    leave(*tail, open.at_head, {open.id});
+    pending_.reset();
+  } else {
+    add_to_counts({}, {open.id}, After::kCode);
+    pending_ = open.at_head;
+  }
 }
 
 // What Machine::execute() does: operands go to their homes, the call destroys the caller-saved registers.
@@ -273,7 +196,7 @@ void Compiler::call(const Instruction& i) {
 void Compiler::control(const Instruction& i) {
   switch (i.opcode) {
     case Opcode::kRet:
-    case Opcode::kFail: return ret(i);
+    case Opcode::kFail: return ret();
     case Opcode::kLoop: return loop(i);
     case Opcode::kEndLoop: return end_loop();
     default: return retire();  // any other one is `wait`: bulk operations are done where they stand
@@ -318,44 +241,39 @@ void Compiler::find_proved() {
     has_elided_ = true;
   }
   if (checks_ == Checks::kKeepAll) has_elided_ = false;
+  if (!has_elided_) return;
+  // A check that stays compares an offset with a count of offsets: a region smaller than one access has none, and would
+  // have to be told apart at every start.
+  const auto weights = weigh(program_, [&](uint32_t pc) { return proved_[pc]; });
+  for (uint32_t region = 0; region < program_.regions.size(); ++region)
+    for (const uint64_t bytes : {1, 2, 4, 8, 64})
+      if (weights[count_of(region, static_cast<uint32_t>(bytes))] != 0)
+        extents_[region] = std::max(extents_[region], bytes);
 }
 
-// Arguments: rdi outcome, rsi regions, rdx arguments, rcx machine, r8 scratchpad. Until enter(), rax is regions.
-void Compiler::prologue() {
-  for (const Gp& host : frame_->saved()) a_.push(host);
-  a_.sub(rsp, frame_->bytes());
-  a_.mov(frame_->outcome(), rdi);
-  if (needs_machine_) {
-    a_.mov(frame_->machine(), rcx);
-    a_.mov(frame_->scratchpad(), r8);
-  }
-  a_.mov(rax, rsi);
-}
-
-void Compiler::epilogue() {
-  a_.add(rsp, frame_->bytes());
-  const auto saved = frame_->saved();
-  for (size_t n = saved.size(); n-- > 0;) a_.pop(saved[n]);
-  a_.ret();
-}
-
+// Arguments: rdi outcome, rsi regions, rdx arguments, rcx machine, r8 scratchpad. Until prologue(), r9 and r10 are
+// scratch and nothing else has been touched.
 void Compiler::check_arguments() {
   for (size_t n = 0; n < program_.arguments.size(); ++n) {
     const ArgumentContract& argument = program_.arguments[n];
-    a_.mov(rcx, qword_ptr(rdx, static_cast<int32_t>(n) * 8));
+    const Mem value = qword_ptr(rdx, static_cast<int32_t>(n) * 8);
     if (argument.min != 0) {
-      a_.mov(rsi, argument.min);
-      a_.cmp(rcx, rsi);
+      a_.mov(r9, argument.min);
+      a_.cmp(value, r9);
       a_.jb(argument_refused_);
     }
-    if (argument.max != UINT64_MAX) {
-      a_.mov(rsi, argument.max);
-      a_.cmp(rcx, rsi);
+    if (argument.max != 0 && argument.max != UINT64_MAX && std::has_single_bit(argument.max + 1)) {
+      a_.mov(r9, value);
+      a_.shr(r9, std::countr_zero(argument.max + 1));
+      a_.jnz(argument_refused_);
+    } else if (argument.max != UINT64_MAX) {
+      a_.mov(r9, argument.max);
+      a_.cmp(value, r9);
       a_.ja(argument_refused_);
     }
     if (argument.known_zero != 0) {
-      a_.mov(rsi, argument.known_zero);
-      a_.test(rcx, rsi);
+      a_.mov(r9, argument.known_zero);
+      a_.test(value, r9);
       a_.jnz(argument_refused_);
     }
   }
@@ -365,45 +283,76 @@ void Compiler::check_regions() {
   for (size_t n = 0; n < program_.regions.size(); ++n) {
     if (program_.regions[n].is_remote) continue;
     const auto wanted = static_cast<uint32_t>(program_.regions[n].permission);
-    const Mem granted = byte_ptr(rax, static_cast<int32_t>(n * sizeof(Region) + offsetof(Region, permission)));
+    const Mem granted = byte_ptr(rsi, static_cast<int32_t>(n * sizeof(Region) + offsetof(Region, permission)));
     if (std::has_single_bit(wanted)) {
       a_.test(granted, wanted);
       a_.jz(region_refused_);
       continue;
     }
-    a_.movzx(ecx, granted);
-    a_.and_(ecx, wanted);
-    a_.cmp(ecx, wanted);
+    a_.movzx(r9d, granted);
+    a_.and_(r9d, wanted);
+    a_.cmp(r9d, wanted);
     a_.jne(region_refused_);
   }
 }
 
+// Goes to `too_small` when a region is smaller than the elided variant relies on. Whether that can be.
+bool Compiler::check_extents(const Label& too_small) {
+  bool can_be = false;
+  for (uint32_t region = 0; region < program_.regions.size(); ++region) {
+    if (extents_[region] == 0) continue;
+    a_.cmp(qword_ptr(rsi, static_cast<int32_t>(region * sizeof(Region) + offsetof(Region, size))),
+           static_cast<int32_t>(extents_[region]));
+    a_.jb(too_small);
+    can_be = true;
+  }
+  return can_be;
+}
+
+void Compiler::prologue() {
+  for (const Gp& host : frame_->saved()) a_.push(host);
+  if (frame_->bytes() != 0) a_.sub(rsp, frame_->bytes());
+  if (!frame_->outcome_host()) a_.mov(frame_->outcome(), rdi);
+  if (needs_machine_) {
+    a_.mov(frame_->machine(), rcx);
+    a_.mov(frame_->scratchpad(), r8);
+  }
+  a_.mov(rax, rsi);  // regions: rsi may be a host
+}
+
+void Compiler::epilogue() {
+  if (frame_->bytes() != 0) a_.add(rsp, frame_->bytes());
+  const auto saved = frame_->saved();
+  for (size_t n = saved.size(); n-- > 0;) a_.pop(saved[n]);
+  a_.ret();
+}
+
 // Loads what the body keeps: bases and counts of regions, then the arguments.
-void Compiler::enter(Variant variant) {
-  const auto weights = weigh(program_, [&](uint32_t pc) { return variant == Variant::kElided && proved_[pc]; });
+void Compiler::enter(const std::array<uint64_t, kValues>& weights) {
+  // Calls destroy some hosts: their slots must be right as well.
   const auto keep = [&](uint32_t value, const Gp& loaded) {
-    if (frame_->host(value)) a_.mov(*frame_->host(value), loaded);
-    // Calls destroy the host: the slot must be right as well.
-    if (!frame_->host(value) || (has_calls_ && Frame::is_caller_saved(*frame_->host(value))))
-      a_.mov(frame_->slot(value), loaded);
+    const auto& host = frame_->host(value);
+    if (!host || (has_calls_ && Frame::is_caller_saved(*host))) a_.mov(frame_->slot(value), loaded);
   };
   for (uint32_t region = 0; region < program_.regions.size(); ++region) {
     const int32_t at = static_cast<int32_t>(region * sizeof(Region));
     if (weights[base_of(region)] != 0) {
-      a_.mov(rcx, qword_ptr(rax, at + static_cast<int32_t>(offsetof(Region, base))));
-      keep(base_of(region), rcx);
+      const Gp base = frame_->host(base_of(region)).value_or(rcx);
+      a_.mov(base, qword_ptr(rax, at + static_cast<int32_t>(offsetof(Region, base))));
+      keep(base_of(region), base);
     }
     for (const uint32_t bytes : {1u, 2u, 4u, 8u, 64u}) {
       if (weights[count_of(region, bytes)] == 0) continue;
-      a_.mov(rcx, qword_ptr(rax, at + static_cast<int32_t>(offsetof(Region, size))));
-      if (bytes > 1) {
+      const Gp count = frame_->host(count_of(region, bytes)).value_or(rcx);
+      a_.mov(count, qword_ptr(rax, at + static_cast<int32_t>(offsetof(Region, size))));
+      if (bytes > 1) a_.sub(count, bytes - 1);
+      if (bytes > 1 && variant_ == Variant::kChecked) {  // the other one relies on more: check_extents()
         const Label is_large_enough = a_.newLabel();
-        a_.sub(rcx, bytes - 1);
         a_.jae(is_large_enough);
-        a_.xor_(ecx, ecx);
+        a_.xor_(count.r32(), count.r32());
         a_.bind(is_large_enough);
       }
-      keep(count_of(region, bytes), rcx);
+      keep(count_of(region, bytes), count);
     }
   }
   for (uint32_t n = 0; n < program_.arguments.size(); ++n) {
@@ -414,15 +363,17 @@ void Compiler::enter(Variant variant) {
   }
 }
 
-void Compiler::body(Variant variant) {
-  variant_ = variant;
+void Compiler::body() {
   targets_.assign(program_.code.size() + 1, {});
   for (Target& target : targets_) target.label = a_.newLabel();
   loops_.clear();
   pending_ = Pending{};
   for (pc_ = 0; pc_ < program_.code.size(); ++pc_) {
     Target& here = targets_[pc_];
-    if (here.pending && pending_ && *here.pending != *pending_) add_to_counts(*pending_ - *here.pending);
+    if (here.pending && pending_ && *here.pending != *pending_) {
+      if (const auto tail = tail_at(pc_); tail && loops_.empty()) leave(*tail, *pending_, {});
+      else add_to_counts(*pending_ - *here.pending, {}, After::kCode);
+    }
     if (here.pending) {
       pending_ = here.pending;
       a_.bind(here.label);
@@ -434,78 +385,46 @@ void Compiler::body(Variant variant) {
   }
 }
 
-void Compiler::stubs() {
-  for (const MergeStub& stub : merge_stubs_) {
-    a_.bind(stub.from);
-    for (const uint32_t loop : stub.loops) add_to_counts(loop_counts_[loop], After::kCode);
-    add_to_counts(stub.difference);
-    a_.jmp(stub.to);
+void Compiler::variant(Variant variant) {
+  variant_ = variant;
+  const auto weights = weigh(program_, [&](uint32_t pc) { return is_elided(pc); });
+  FrameNeeds needs{.calls = has_calls_, .machine = needs_machine_};
+  for (uint32_t pc = 0; pc < program_.code.size(); ++pc) {
+    if (program_.code[pc].opcode != Opcode::kLoop) continue;
+    const OpenLoop loop = open_loop(pc);
+    needs.loop_state |= loop.has_own_index || loop.has_own_trips;
   }
-  for (const ExitStub& stub : exit_stubs_) {
-    a_.bind(stub.label);
-    leave(program_.code[stub.pc], stub.pc, stub.pending, stub.loops);
-  }
-  const Label faulted = a_.newLabel();
-  for (const FaultStub& stub : fault_stubs_) {
-    a_.bind(stub.label);
-    if (stub.fault) a_.mov(ecx, static_cast<uint32_t>(*stub.fault));
-    else a_.mov(ecx, eax);
-    for (const uint32_t loop : stub.loops) add_to_counts(loop_counts_[loop], stub.fault ? After::kCode : After::kCall);
-    add_to_counts(stub.pending);
-    a_.mov(edx, stub.pc);
-    a_.jmp(faulted);
-  }
-  a_.bind(faulted);
-  a_.mov(rax, frame_->outcome());
-  a_.mov(word_ptr(rax, kCodeAt), cx);
-  a_.mov(dword_ptr(rax, kPcAt), edx);
-  a_.mov(byte_ptr(rax, kStatusAt), static_cast<uint32_t>(Status::kFault));
-  a_.jmp(done_);
-
-  const auto refuse = [&](const Label& label, Refusal refusal) {
-    a_.bind(label);
-    a_.mov(rax, frame_->outcome());
-    a_.mov(byte_ptr(rax, kStatusAt), static_cast<uint32_t>(Status::kRefused));
-    a_.mov(word_ptr(rax, kCodeAt), static_cast<uint32_t>(refusal));
-    a_.jmp(done_);
-  };
-  refuse(argument_refused_, Refusal::kArgumentRange);
-  refuse(region_refused_, Refusal::kRegionUnbound);
-  a_.bind(done_);
-  epilogue();
+  frame_.emplace(weights, needs);
+  prologue();
+  enter(weights);
+  body();
+  stubs();
 }
 
 void Compiler::compile() {
   find_proved();
-  const auto used = weigh(program_, [](uint32_t) { return false; });
-  const auto weights = weigh(program_, [&](uint32_t pc) { return has_elided_ && proved_[pc]; });
-  frame_.emplace(weights, used, has_calls_);
-  done_ = a_.newLabel();
   argument_refused_ = a_.newLabel();
   region_refused_ = a_.newLabel();
   const Label checked = a_.newLabel();
-
-  prologue();
   check_arguments();
   check_regions();
   bool needs_checked = !has_elided_;
   if (has_elided_) {
-    for (uint32_t region = 0; region < program_.regions.size(); ++region) {
-      if (extents_[region] == 0) continue;
-      a_.cmp(qword_ptr(rax, static_cast<int32_t>(region * sizeof(Region) + offsetof(Region, size))),
-             static_cast<int32_t>(extents_[region]));
-      a_.jb(checked);
-      needs_checked = true;
-    }
-    enter(Variant::kElided);
-    body(Variant::kElided);
+    needs_checked = check_extents(checked);
+    variant(Variant::kElided);
   }
   if (needs_checked) {
     a_.bind(checked);
-    enter(Variant::kChecked);
-    body(Variant::kChecked);
+    variant(Variant::kChecked);
   }
-  stubs();
+  const auto refuse = [&](const Label& label, Refusal refusal) {
+    a_.bind(label);
+    a_.mov(byte_ptr(rdi, kStatusAt), static_cast<uint32_t>(Status::kRefused));
+    a_.mov(word_ptr(rdi, kCodeAt), static_cast<uint32_t>(refusal));
+    a_.ret();
+  };
+  refuse(argument_refused_, Refusal::kArgumentRange);
+  refuse(region_refused_, Refusal::kRegionUnbound);
 }
 
 }  // namespace tiara::nic::jit

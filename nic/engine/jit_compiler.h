@@ -1,11 +1,17 @@
 // Translates a verified program to x86-64, one instruction after the other.
 //
+// There are two variants of the body, each with a frame of its own: one without the checks that the verifier proved for
+// regions of at least some size, and one with all of them, for an invocation whose regions are smaller.
+//
 // Counts cost almost nothing: they are kept at compile time along each path ("pending") and added to the Outcome only
 // where paths of different counts meet, where loops end, and at exits. An iteration counts nothing: whoever leaves a
-// loop adds the loop's index times what one iteration counts. Checks that can fail jump to stubs behind the
+// loop adds the loop's index times what one iteration counts. Where paths would meet just before a RET or FAIL, each
+// gets its own copy of those few instructions instead ("tail"). Checks that can fail jump to stubs behind the
 // code, which know the instruction, the reason, and the counts to add: faults are as precise as the interpreter's.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -24,6 +30,13 @@ struct Pending {
     return {a.steps - b.steps, a.loads - b.loads, a.stores - b.stores, a.lines - b.lines, a.atomics - b.atomics};
   }
 };
+
+// Fields of the Outcome.
+inline constexpr int32_t kStatusAt = offsetof(Outcome, status);
+inline constexpr int32_t kCodeAt = offsetof(Outcome, code);
+inline constexpr int32_t kPcAt = offsetof(Outcome, pc);
+inline constexpr int32_t kResultsAt = offsetof(Outcome, results);
+inline constexpr int32_t kCountsAt = offsetof(Outcome, counts);
 
 class Compiler {
  public:
@@ -49,7 +62,6 @@ class Compiler {
   struct FaultStub {
     asmjit::Label label;
     std::optional<Fault> fault;  // none: in eax
-    Variant variant;
     uint32_t pc;
     Pending pending;
     LoopIds loops;
@@ -60,10 +72,14 @@ class Compiler {
     Pending difference;
     LoopIds loops;  // left by this edge
   };
-  struct ExitStub {  // RET or FAIL inside a loop
+  // Arithmetic, a few instructions at most, and the RET or FAIL at `last`.
+  struct Tail {
+    uint32_t first, last;
+  };
+  struct ExitStub {
     asmjit::Label label;
-    uint32_t pc;
-    Pending pending;
+    Tail tail;
+    Pending pending;  // before `first`
     LoopIds loops;
   };
   struct OpenLoop {
@@ -77,19 +93,21 @@ class Compiler {
   };
   // An address inside a region, or in the scratchpad: register + displacement.
   struct Address {
-    std::optional<Gp> offset;
-    int32_t displacement = 0;  // only without a register
+    std::optional<Gp> reg;
+    int32_t displacement = 0;
   };
 
   // --- the whole (jit_compiler.cc) ---
   void find_proved();
-  void prologue();
   void check_arguments();
   void check_regions();
-  void enter(Variant variant);
-  void body(Variant variant);
-  void stubs();
+  bool check_extents(const asmjit::Label& too_small);
+  void variant(Variant variant);
+  void prologue();
+  void enter(const std::array<uint64_t, kValues>& weights);
+  void body();
   void epilogue();
+  bool is_elided(uint32_t pc) const { return variant_ == Variant::kElided && proved_[pc]; }
 
   // --- one instruction ---
   void instruction(const Instruction& i);
@@ -97,8 +115,7 @@ class Compiler {
   void loop(const Instruction& i);
   void end_loop();
   void branch(const Instruction& i);
-  void ret(const Instruction& i);
-  void leave(const Instruction& i, uint32_t pc, const Pending& pending, const LoopIds& loops);
+  OpenLoop open_loop(uint32_t pc) const;
   void call(const Instruction& i);
 
   // --- arithmetic (jit_arithmetic.cc) ---
@@ -109,20 +126,21 @@ class Compiler {
   void divide(const Instruction& i, const asmjit::Operand& b, bool wants_remainder);
   void choose(const Instruction& i, const asmjit::Operand& b, asmjit::x86::CondCode take_b);
   void set(const Instruction& i, const asmjit::Operand& b, asmjit::x86::CondCode condition);
-  void extract(const Gp& value, uint32_t lsb, uint32_t width);
+  void extract(const Gp& to, const Gp& from, uint32_t lsb, uint32_t width);
 
   // --- memory (jit_memory.cc) ---
   void memory(const Instruction& i);
   void load(const Instruction& i);
+  void load_indexed(const Instruction& i);
   void store(const Instruction& i);
   void load_line(const Instruction& i);
   void scratchpad(const Instruction& i, bool is_load);
   void atomic(const Instruction& i);
   void prefetch(const Instruction& i);
   Address address(const Instruction& i);
-  Address indexed_address(const Instruction& i);
-  void check_bounds(const Address& address, uint32_t region, uint32_t bytes);
-  void check_alignment(const Address& address, uint32_t bytes);
+  Gp offset_of(Address& address);
+  void check_bounds(Address& address, uint32_t region, uint32_t bytes);
+  void check_alignment(Address& address, uint32_t bytes);
   Mem at(const Address& address, const Gp& base, uint32_t bytes);
   void read(const Gp& to, const Mem& from, Opcode opcode);
   void write(const Mem& to, const Gp& from, uint32_t bytes);
@@ -138,10 +156,13 @@ class Compiler {
   void move(const Gp& to, uint32_t value);
   void emit(asmjit::InstId id, const asmjit::Operand& a, const asmjit::Operand& b);
 
-  // --- paths and counts ---
-  void add_to_counts(const Pending& pending);  // uses rax
+  // --- paths, counts and exits (jit_paths.cc) ---
+  Gp outcome();  // its address; uses rax
   enum class After : uint8_t { kCode, kCall };
-  void add_to_counts(const LoopCounts& loop, After after);  // uses rax and rdx
+  // What is pending, and the iterations of `loops`. Uses rax and rdx.
+  void add_to_counts(const Pending& pending, const LoopIds& loops, After after);
+  // rdx = count + iterations of the loop times what each counts.
+  void multiply_add(const LoopCounts& loop, After after, int32_t by, int32_t count);
   // The loops that are open here and do not reach `to`; all of them for an exit.
   LoopIds loops_left(uint32_t to) const;
   void retire() { ++pending_->steps; }
@@ -149,6 +170,10 @@ class Compiler {
   void edge(std::optional<asmjit::x86::CondCode> condition, uint32_t to);
   void fault_if(asmjit::x86::CondCode condition, Fault fault);
   asmjit::Label fault_stub(std::optional<Fault> fault);
+  std::optional<Tail> tail_at(uint32_t pc) const;
+  void ret();
+  void leave(const Tail& tail, Pending pending, const LoopIds& loops);
+  void stubs();
 
   const VerifiedProgram& verified_;
   const Program& program_;
@@ -170,7 +195,6 @@ class Compiler {
   std::vector<MergeStub> merge_stubs_;
   std::vector<ExitStub> exit_stubs_;
   std::vector<LoopCounts> loop_counts_;
-  asmjit::Label done_;
   asmjit::Label argument_refused_, region_refused_;
 };
 

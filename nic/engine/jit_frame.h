@@ -30,24 +30,32 @@ constexpr uint32_t count_of(uint32_t region, uint32_t bytes) {
   return kCounts + region * kAccessSizes + (bytes == 64 ? 4 : static_cast<uint32_t>(std::countr_zero(bytes)));
 }
 
+// What a frame has to hold besides the values without a host.
+struct FrameNeeds {
+  bool calls = false;        // Machine::execute() is called: it works on the registers' slots
+  bool machine = false;      // the addresses of the Machine and of the scratchpad
+  bool loop_state = false;   // an index or a trip count that its loop's body overwrites
+};
+
 // Scratch: rax, rcx and rdx hold nothing from one instruction of the program to the next.
 class Frame {
  public:
-  // `weights[v]` is how often value v is used where it counts, by estimate; what has no weight in `used` either gets no
-  // slot.
-  Frame(const std::array<uint64_t, kValues>& weights, const std::array<uint64_t, kValues>& used, bool has_calls);
+  // `weights[v]` is how often value v is used, by estimate; what has no weight gets neither host nor slot.
+  Frame(const std::array<uint64_t, kValues>& weights, FrameNeeds needs);
 
   const std::optional<Gp>& host(uint32_t value) const { return hosts_[value]; }
   // The slots of the program's registers are an array at rsp: Machine::execute() works on it.
   Mem slot(uint32_t value) const { return asmjit::x86::qword_ptr(asmjit::x86::rsp, slots_[value]); }
 
+  // Without calls the Outcome's address stays in the register it comes in.
+  const std::optional<Gp>& outcome_host() const { return outcome_host_; }
   Mem outcome() const { return fixed(0); }
   Mem machine() const { return fixed(1); }
   Mem scratchpad() const { return fixed(2); }
   Mem loop_index(uint32_t depth) const { return fixed(3 + depth * 2); }
   Mem loop_trips(uint32_t depth) const { return fixed(4 + depth * 2); }
 
-  int bytes() const { return bytes_; }
+  int bytes() const { return bytes_; }  // 0: nothing lives in memory, and there is no frame
   std::span<const Gp> saved() const { return saved_; }  // callee-saved registers in use
   static bool is_caller_saved(const Gp& host);
 
@@ -57,6 +65,7 @@ class Frame {
   }
 
   std::array<std::optional<Gp>, kValues> hosts_{};
+  std::optional<Gp> outcome_host_;
   std::array<int, kValues> slots_{};  // offsets from rsp
   std::vector<Gp> saved_;
   int bytes_ = 0;

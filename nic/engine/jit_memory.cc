@@ -10,43 +10,32 @@ using namespace asmjit::x86;
 
 // --- addresses ---
 
-// Uses rax.
+// Uses rax. Sums are modulo 2^64, as the manual says.
 Compiler::Address Compiler::address(const Instruction& i) {
-  if (is_absolute(i)) return {.offset = std::nullopt, .displacement = i.imm};
-  const Gp base = use(i.rs1, rax);
-  if (i.imm == 0) return {.offset = base};
-  // The sum is modulo 2^64, as the manual says.
-  a_.lea(rax, ptr(base, i.imm));
-  return {.offset = rax};
+  if (is_absolute(i)) return {.reg = std::nullopt, .displacement = i.imm};
+  return {.reg = use(i.rs1, rax), .displacement = i.imm};
 }
 
-// rs1 + (field(rs2) << scale). Uses rax.
-Compiler::Address Compiler::indexed_address(const Instruction& i) {
-  constexpr uint32_t kMostLeaScale = 3;
-  move(rax, i.rs2);
-  extract(rax, i.lsb(), i.width());
-  const auto& base = frame_->host(i.rs1);
-  if (base && i.scale() <= kMostLeaScale) {
-    a_.lea(rax, ptr(*base, rax, i.scale()));
-  } else {
-    if (i.scale() != 0) a_.shl(rax, i.scale());
-    emit(Inst::kIdAdd, rax, operand(i.rs1));
-  }
-  return {.offset = rax};
+// The offset as one register. Uses rax.
+Gp Compiler::offset_of(Address& address) {
+  if (address.displacement == 0) return *address.reg;
+  a_.lea(rax, ptr(*address.reg, address.displacement));
+  if (*address.reg == rax) address.displacement = 0;
+  return rax;
 }
 
 Mem Compiler::at(const Address& address, const Gp& base, uint32_t bytes) {
-  return address.offset ? ptr(base, *address.offset, 0, 0, bytes) : ptr(base, address.displacement, bytes);
+  return address.reg ? ptr(base, *address.reg, 0, address.displacement, bytes) : ptr(base, address.displacement, bytes);
 }
 
 // --- checks ---
 
 // "offset >= count" is the whole check: count is 0 when the region is smaller than the access.
-void Compiler::check_bounds(const Address& address, uint32_t region, uint32_t bytes) {
-  if (variant_ == Variant::kElided && proved_[pc_]) return;
+void Compiler::check_bounds(Address& address, uint32_t region, uint32_t bytes) {
+  if (is_elided(pc_)) return;
   const Operand count = operand(count_of(region, bytes));
-  if (address.offset) {
-    emit(Inst::kIdCmp, *address.offset, count);
+  if (address.reg) {
+    emit(Inst::kIdCmp, offset_of(address), count);
     fault_if(CondCode::kUnsignedGE, Fault::kRegionBounds);
   } else {
     emit(Inst::kIdCmp, count, Imm(address.displacement));
@@ -54,10 +43,10 @@ void Compiler::check_bounds(const Address& address, uint32_t region, uint32_t by
   }
 }
 
-void Compiler::check_alignment(const Address& address, uint32_t bytes) {
+void Compiler::check_alignment(Address& address, uint32_t bytes) {
   if (variant_ == Variant::kElided && verified_.facts(pc_).is_aligned) return;
-  if (address.offset) {
-    a_.test(address.offset->r8(), bytes - 1);
+  if (address.reg) {
+    a_.test(offset_of(address).r8(), bytes - 1);
     fault_if(CondCode::kNotZero, Fault::kMisaligned);
   } else if (address.displacement % static_cast<int32_t>(bytes) != 0) {
     a_.jmp(fault_stub(Fault::kMisaligned));
@@ -85,9 +74,35 @@ void Compiler::write(const Mem& to, const Gp& from, uint32_t bytes) {
   else a_.mov(to, from);
 }
 
+// rs1 + (field(rs2) << scale). rs1 is most often the last load's result and the field is known long before it, so the
+// field is added to the region's base: a pointer chase waits for nothing but its loads.
+void Compiler::load_indexed(const Instruction& i) {
+  constexpr uint32_t kMostLeaScale = 3;
+  const uint32_t bytes = info(i.opcode).access_bytes;
+  extract(rax, use(i.rs2, rax), i.lsb(), i.width());
+  uint32_t scale = i.scale();
+  if (scale > kMostLeaScale) {
+    a_.shl(rax, scale);
+    scale = 0;
+  }
+  const Gp first = use(i.rs1, rdx);
+  if (!is_elided(pc_)) {
+    a_.lea(rcx, ptr(first, rax, scale));
+    emit(Inst::kIdCmp, rcx, operand(count_of(i.region, bytes)));
+    fault_if(CondCode::kUnsignedGE, Fault::kRegionBounds);
+  }
+  a_.lea(rax, ptr(use(base_of(i.region), rcx), rax, scale));
+  const Gp to = target(i.rd, rax);
+  read(to, ptr(rax, first, 0, 0, bytes), i.opcode);
+  commit(i.rd, to);
+  retire();
+  ++pending_->loads;
+}
+
 void Compiler::load(const Instruction& i) {
   const InstructionInfo& row = info(i.opcode);
-  const Address from = row.format == Format::kLoadIndexed ? indexed_address(i) : address(i);
+  if (row.format == Format::kLoadIndexed) return load_indexed(i);
+  Address from = address(i);
   check_bounds(from, i.region, row.access_bytes);
   const Gp to = target(i.rd, rax);
   read(to, at(from, use(base_of(i.region), rcx), row.access_bytes), i.opcode);
@@ -98,7 +113,7 @@ void Compiler::load(const Instruction& i) {
 
 void Compiler::store(const Instruction& i) {
   const uint32_t bytes = info(i.opcode).access_bytes;
-  const Address to = address(i);
+  Address to = address(i);
   check_bounds(to, i.region, bytes);
   write(at(to, use(base_of(i.region), rcx), bytes), use(i.rs2, rdx), bytes);
   retire();
@@ -109,7 +124,7 @@ void Compiler::store(const Instruction& i) {
 void Compiler::load_line(const Instruction& i) {
   move(rax, i.rs1);
   if (i.line_displacement() != 0) a_.add(rax, i.line_displacement());
-  const Address from{.offset = rax};
+  Address from{.reg = rax};
   check_alignment(from, kLineBytes);
   if (i.pad_offset() + kLineBytes > program_.scratchpad_bytes) a_.jmp(fault_stub(Fault::kScratchpadBounds));
   check_bounds(from, i.region, kLineBytes);
@@ -126,13 +141,13 @@ void Compiler::load_line(const Instruction& i) {
 void Compiler::scratchpad(const Instruction& i, bool is_load) {
   const uint32_t bytes = info(i.opcode).access_bytes;
   const uint32_t size = program_.scratchpad_bytes;
-  const Address where = address(i);
+  Address where = address(i);
   if (size < bytes) {
     a_.jmp(fault_stub(Fault::kScratchpadBounds));
-  } else if (variant_ == Variant::kChecked && where.offset) {
-    a_.cmp(*where.offset, size - bytes);
+  } else if (variant_ == Variant::kChecked && where.reg) {
+    a_.cmp(offset_of(where), size - bytes);
     fault_if(CondCode::kUnsignedGT, Fault::kScratchpadBounds);
-  } else if (!where.offset && static_cast<uint32_t>(where.displacement) > size - bytes) {
+  } else if (!where.reg && static_cast<uint32_t>(where.displacement) > size - bytes) {
     a_.jmp(fault_stub(Fault::kScratchpadBounds));
   }
   a_.mov(rcx, frame_->scratchpad());
@@ -147,7 +162,7 @@ void Compiler::scratchpad(const Instruction& i, bool is_load) {
 }
 
 void Compiler::atomic(const Instruction& i) {
-  const Address where = address(i);
+  Address where = address(i);
   check_alignment(where, 8);
   check_bounds(where, i.region, 8);
   // The word's address goes to rcx, out of cmpxchg's way.
@@ -171,11 +186,11 @@ void Compiler::atomic(const Instruction& i) {
 // Never faults: what lies outside is not prefetched.
 void Compiler::prefetch(const Instruction& i) {
   const Label outside = a_.newLabel();
-  const Address where = address(i);
+  Address where = address(i);
   const Operand size = operand(count_of(i.region, 1));
-  if (where.offset) emit(Inst::kIdCmp, *where.offset, size);
+  if (where.reg) emit(Inst::kIdCmp, offset_of(where), size);
   else emit(Inst::kIdCmp, size, Imm(where.displacement));
-  a_.j(where.offset ? CondCode::kUnsignedGE : CondCode::kUnsignedLE, outside);
+  a_.j(where.reg ? CondCode::kUnsignedGE : CondCode::kUnsignedLE, outside);
   a_.prefetcht0(at(where, use(base_of(i.region), rcx), 1));
   a_.bind(outside);
   retire();
