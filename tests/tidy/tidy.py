@@ -24,6 +24,7 @@ LAYERS = [
     ["nic/asm", "nic/verifier"],
     ["nic/cc"],
     ["nic/engine"],
+    ["nic/rtl"],
     ["nic/wire"],
     ["nic/node"],
     ["nic/transport"],
