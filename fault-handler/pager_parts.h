@@ -1,6 +1,7 @@
 // The pieces that every part of the pager works on, and the rules that keep the statistics exact.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include "fault-handler/page_directory.h"
@@ -38,6 +39,7 @@ struct PagerParts {
   ReplyBuffers& replies;
   stats::ProcessStats& stats;
   std::atomic<uint32_t>& fetches;  // counts calls that brought pages in: the clock of "a moment ago"
+  std::chrono::nanoseconds contended_bound = std::chrono::seconds(30);  // of retry_contended (contention.h)
 
   stats::Counters& counters() const noexcept { return stats.counters; }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fault-handler/contention.h"
 #include "fault-handler/readahead.h"
 #include "fault-handler/stop.h"
 #include "runtime/base/check.h"
@@ -190,9 +191,10 @@ void Resolver::fetch(Claim& claim) noexcept {
   const ReplyBuffers::Loan loan(parts_.replies);
   const uint64_t bitmap = claim.count == 64 ? ~uint64_t{0} : (uint64_t{1} << claim.count) - 1;
   pagetable::ReadResult read;
-  do {
+  read.status = retry_contended(parts_.contended_bound, [&]() noexcept {
     read = parts_.store.read({claim.first, bitmap}, loan.bytes());
-  } while (read.status == pagetable::StoreStatus::kContended);
+    return read.status;
+  });
   if (read.status != pagetable::StoreStatus::kOk) stop_for_store(parts_.stats, read.status, "fetching", claim.first);
   if (read.present != bitmap) stop_for_content(parts_.stats, claim.first);
   stats::bump(counters.fetch_invocations);

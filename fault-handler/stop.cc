@@ -54,8 +54,12 @@ void stop_for_store(stats::ProcessStats& stats, pagetable::StoreStatus status, c
   Text what;
   switch (status) {
     case pagetable::StoreStatus::kOk:
-    case pagetable::StoreStatus::kContended:
     case pagetable::StoreStatus::kNodeLost: break;
+    case pagetable::StoreStatus::kContended:
+      what << "memory node " << stats.node << " stayed contended until --node-timeout, " << deed << " page "
+           << page.value;
+      stop_process(stats, kExitUnavailable, what.c_str(),
+                   "give the node more CPUs or fewer programs, and run the program again");
     case pagetable::StoreStatus::kNodeFull:
       what << "memory node " << stats.node << " has no frame left, " << deed << " page " << page.value;
       stop_process(stats, kExitNodeFull, what.c_str(),

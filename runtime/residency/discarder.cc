@@ -1,7 +1,6 @@
 #include "runtime/residency/discarder.h"
 
-#include <sched.h>
-
+#include "fault-handler/contention.h"
 #include "fault-handler/stop.h"
 #include "runtime/base/check.h"
 
@@ -65,8 +64,8 @@ void Discarder::discard_frames(const Run& run) noexcept {
     while (end < run.count && run.owned[end].has(fault::kHasFrame)) ++end;
     if (end > at) {
       const PageRange framed{run.first + PageCount{at}, PageCount{end - at}};
-      auto status = pagetable::StoreStatus::kContended;
-      while ((status = parts_.store.discard(framed)) == pagetable::StoreStatus::kContended) sched_yield();
+      const auto status =
+          fault::retry_contended(parts_.contended_bound, [&]() noexcept { return parts_.store.discard(framed); });
       if (status != pagetable::StoreStatus::kOk)
         fault::stop_for_store(parts_.stats, status, "discarding", framed.first);
     }

@@ -49,6 +49,7 @@ PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
   options.policy = config.policy;
   options.readahead = config.readahead;
   options.second_chance = config.second_chance;
+  options.contended_bound = config.node_timeout;
   options.write_back = {config.clean_detection, config.zero_detection};
   return options;
 }

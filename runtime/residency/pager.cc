@@ -45,7 +45,8 @@ Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& 
 Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
              const PagerOptions& options) noexcept
     : options_(options), memory_(std::move(memory)), pins_(memory_.pins),
-      parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_},
+      parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_,
+             options.contended_bound},
       resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
       evictor_(parts_, pins_, memory_.order, options.unmap_by, std::max(options.evict_cluster, 1u)),
       write_back_(parts_, options.write_back), discarder_(parts_),

@@ -30,6 +30,7 @@ struct PagerOptions {
   bool readahead = true;
   bool second_chance = true;
   WriteBackSwitches write_back;
+  std::chrono::nanoseconds contended_bound = std::chrono::seconds(30);  // how long a contended node is asked again
   // Staging slots: virtual space only. Enough that slots which are mostly empty do not run out before the pages do.
   uint32_t staging_slots = 8192;
 };

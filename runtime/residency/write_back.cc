@@ -2,8 +2,8 @@
 
 #include <array>
 #include <bit>
-#include <sched.h>
 
+#include "fault-handler/contention.h"
 #include "fault-handler/stop.h"
 #include "runtime/base/check.h"
 
@@ -124,8 +124,8 @@ void WriteBack::discard_frames(const Job& job, uint64_t positions) noexcept {
     const auto at = static_cast<uint32_t>(std::countr_zero(positions));
     const auto length = static_cast<uint32_t>(std::countr_one(positions >> at));
     const PageRange range{job.first + PageCount{at}, PageCount{length}};
-    StoreStatus status = StoreStatus::kOk;
-    while ((status = parts_.store.discard(range)) == StoreStatus::kContended) sched_yield();
+    const StoreStatus status =
+        fault::retry_contended(parts_.contended_bound, [&]() noexcept { return parts_.store.discard(range); });
     if (status != StoreStatus::kOk) fault::stop_for_store(parts_.stats, status, "discarding", range.first);
     positions &= length == 64 ? 0 : ~(((uint64_t{1} << length) - 1) << at);
   }
@@ -133,12 +133,11 @@ void WriteBack::discard_frames(const Job& job, uint64_t positions) noexcept {
 
 void WriteBack::finish(Job& job) noexcept {
   if (job.pending.is_valid()) job.status = parts_.store.collect(job.pending);
-  while (job.status == StoreStatus::kContended) {
-    // Other writers kept winning the node's free list; the bytes are still here.
-    sched_yield();
-    const auto count = static_cast<uint64_t>(std::popcount(job.changed));
-    job.status = parts_.store.write({job.first, job.changed}, {job.bytes.data(), count});
-  }
+  if (job.status == StoreStatus::kContended)  // the bytes are still here
+    job.status = fault::retry_contended(parts_.contended_bound, [&]() noexcept {
+      const auto count = static_cast<uint64_t>(std::popcount(job.changed));
+      return parts_.store.write({job.first, job.changed}, {job.bytes.data(), count});
+    });
   if (job.status != StoreStatus::kOk) fault::stop_for_store(parts_.stats, job.status, "writing back", job.first);
   for (uint64_t rest = job.writing; rest != 0; rest &= rest - 1) {
     const auto position = static_cast<uint32_t>(std::countr_zero(rest));
