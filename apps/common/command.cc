@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "apps/common/man_page.h"
+
 namespace tiara::apps {
 
 int complain(ExitStatus status, std::string_view line) {
@@ -40,6 +42,10 @@ int dispatch(std::string_view program, std::string_view headline, std::span<cons
     rest.insert(rest.end(), argv + 2, argv + argc);
     rest.push_back(nullptr);
     return command.main(argc - 1, rest.data());
+  }
+  if (wanted == "--man") {
+    fmt::print("{}", to_roff(program, headline, commands));
+    return kExitOk;
   }
   if (!wanted.empty() && wanted != "--help" && wanted != "-h" && wanted != "help")
     return complain(kExitUsage, fmt::format("'{}' is not a {} command; '{} --help' lists them",

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/common/command.h"
+#include "apps/common/man_page.h"
 
 namespace tiara::apps {
 
@@ -79,9 +80,33 @@ CommandLine::Option* CommandLine::Option::repeatable() {
   return this;
 }
 
+namespace {
+
+ManPage::Entry entry_of(const CLI::Option& option) {
+  std::string value = option.get_option_text();
+  if (value.empty() && option.get_items_expected_max() > 0) value = option.get_type_name();
+  return {option.get_positional() ? "" : option.get_name(false, true), value,
+          option.get_description() + (option.get_required() ? " (required)" : "")};
+}
+
+}  // namespace
+
+std::string CommandLine::man_page(std::string_view program) const {
+  ManPage page{.name = std::string(program),
+               .description = implementation_->app.get_description(),
+               .entries = {}};
+  for (const CLI::Option* const option : implementation_->app.get_options())
+    page.entries.push_back(entry_of(*option));
+  return to_roff(page);
+}
+
 std::optional<int> CommandLine::parse(int argc, char** argv) {
   CLI::App& app = implementation_->app;
   app.name(argv[0]);
+  if (argc == 2 && std::string_view(argv[1]) == "--man") {
+    fmt::print("{}", man_page(argv[0]));
+    return kExitOk;
+  }
   try {
     app.parse(argc, argv);
     return std::nullopt;

@@ -54,9 +54,12 @@ class CommandLine {
   Option* add_option(const char* names, std::vector<std::string>& target, const char* help);
   Option* add_flag(const char* names, bool& target, const char* help);
 
-  // nullopt: go on; a value: exit with it (`--help` has been printed, or one line that says what is
-  // wrong).
+  // nullopt: go on; a value: exit with it (`--help` or `--man` has been printed, or one line that
+  // says what is wrong).
   std::optional<int> parse(int argc, char** argv);
+
+  // For "tiara run": the text of tiara-run(1).
+  std::string man_page(std::string_view program) const;
 
  private:
   struct Implementation;

@@ -14,6 +14,7 @@
 #include "apps/common/zram_swap.h"
 #include "fault-handler/kernel_features.h"
 #include "runtime/base/config.h"
+#include "runtime/residency/far_space.h"
 
 namespace tiara::apps {
 namespace {
@@ -155,6 +156,20 @@ std::string chosen_mode(const fault::Features& features) {
   return "message: this kernel has no signal delivery";
 }
 
+// What `tiara run -- PROGRAM` would do with its defaults.
+std::string plan_for(const std::string& path) {
+  std::string how = "with far memory";
+  if (const auto choice = residency::choose_for_kernel(Config{}))
+    how = fmt::format("with {} delivery, pages leaving by {}",
+                      choice->delivery == fault::Delivery::kSignal ? "signal" : "message",
+                      choice->unmap_by == residency::UnmapBy::kMove ? "move" : "copy");
+  return fmt::format(
+      "would load libtiara.so into {} {}; its heap and anonymous memory may be far, half of the "
+      "most it had stays here "
+      "(--local), and the rest goes to a pool in the process (--node, --pool)",
+      path, how);
+}
+
 }  // namespace
 
 void check_kernel(Findings& findings) {
@@ -249,8 +264,7 @@ void check_program(const std::string& name, Findings& findings) {
                         "interposed: it runs, but near",
                         "only what its C libraries allocate can be far"});
   else
-    findings.push_back(
-        {"program", "far memory", Verdict::kGood, "libtiara.so will be loaded into it", ""});
+    findings.push_back({"program", "tiara run", Verdict::kGood, plan_for(program->path), ""});
 }
 
 }  // namespace tiara::apps

@@ -15,7 +15,7 @@ import threading
 import time
 
 SKIP, NO_PERMISSION = 77, 77
-KEYS, BATCH = 30000, 100
+KEYS, BATCH = 12000, 100
 
 
 def skip(why):
@@ -60,7 +60,7 @@ def memcached(port, server, wrong):
         link = connect(port, server)
         replies = link.makefile("rb")
         chance = random.Random(seed)
-        for _ in range(200):
+        for _ in range(60):
             keys = [chance.randrange(KEYS) for _ in range(chance.choice([1, 20, 60]))]
             link.sendall(b"get " + b" ".join(b"k%d" % key for key in keys) + b"\r\n")
             for key in keys:
@@ -89,7 +89,7 @@ def redis(port, server, wrong):
         link.sendall(b"".join(command(b"SET", b"k%d" % key, value(key)) for key in range(first, first + BATCH)))
         wrong.extend(key for key in range(first, first + BATCH) if replies.readline() != b"+OK\r\n")
     chance = random.Random(1)
-    for _ in range(100):
+    for _ in range(40):
         keys = [chance.randrange(KEYS) for _ in range(BATCH)]
         link.sendall(command(b"MGET", *[b"k%d" % key for key in keys]))
         replies.readline()
@@ -110,7 +110,7 @@ def serve(tiara, mode, name):
     drive, command = SERVERS[name]
     with tempfile.TemporaryDirectory(prefix="tiara-servers-") as folder:
         port, stats = free_port(), os.path.join(folder, "stats.json")
-        far = [tiara, "run", "--quiet", "--local", "12M", "--pool", "1G", "--fault", mode, "--chaos", "99"]
+        far = [tiara, "run", "--quiet", "--local", "8M", "--pool", "1G", "--fault", mode, "--chaos", "99"]
         server = subprocess.Popen(far + ["--stats", stats, "--"] + command(port), stdout=subprocess.DEVNULL, cwd=folder)
         wrong = []
         try:
@@ -119,7 +119,7 @@ def serve(tiara, mode, name):
         finally:
             server.terminate()
             try:
-                server.wait(timeout=30)
+                server.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 server.kill()
         assert not wrong, f"{len(wrong)} wrong values, first of key {wrong[0]}"
@@ -129,9 +129,9 @@ def serve(tiara, mode, name):
 
 
 def stress(tiara, mode):
-    far = [tiara, "run", "--quiet", "--local", "48M", "--fault", mode, "--chaos", "5", "--"]
-    command = ["stress-ng", "--vm", "2", "--vm-bytes", "192M", "--verify", "--vm-ops", "200", "--timeout", "60"]
-    status = subprocess.run(far + command, timeout=100, check=False).returncode
+    far = [tiara, "run", "--quiet", "--local", "16M", "--fault", mode, "--chaos", "5", "--"]
+    command = ["stress-ng", "--vm", "2", "--vm-bytes", "48M", "--verify", "--vm-ops", "24", "--timeout", "120"]
+    status = subprocess.run(far + command, timeout=250, check=False).returncode
     if status == NO_PERMISSION:
         skip("userfaultfd is not allowed here")
     assert status == 0, f"stress-ng found wrong bytes or ended badly: status {status}"
