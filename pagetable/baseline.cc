@@ -68,6 +68,7 @@ nic::Outcome rpc_read(const nic::Invocation& invocation) noexcept {
       entry = found.entry;
     }
     if (entry == 0) continue;
+    entry &= ~layout::kEntryFlagsMask;
     if (!is_frame_inside(pool, entry)) return failed(layout::FailReason::kCorrupt);
     if (invocation.reply.size() - outcome.reply_bytes < kPageSize)
       return refused(nic::Refusal::kReplyRoom);
@@ -106,7 +107,7 @@ Result<OneSidedReader> OneSidedReader::create(nic::Channel& channel, nic::Addres
                 "the node does not answer one-sided reads; start it with --baselines");
   if (descriptor.root == 0 || descriptor.levels < 1 || descriptor.levels > layout::kMaxLevels)
     return fail(ErrorCode::kNotFound, "the address space has no table to walk; store a page first");
-  return OneSidedReader(channel, layout::entry_of(descriptor.root),
+  return OneSidedReader(channel, descriptor.root & ~layout::kEntryFlagsMask,
                         static_cast<uint32_t>(descriptor.levels));
 }
 

@@ -1,6 +1,7 @@
 #include "pagetable/checker.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "nic/node/pool_layout.h"
 #include "pagetable/reference_walk.h"
@@ -21,7 +22,9 @@ class Checker {
     if (!read_headers()) return std::move(report_);
     owners_.assign(handed_out_, Owner::kNobody);
     follow_free_list();
+    follow_dead_list();
     for (uint32_t space = 0; space < layout::kMaxSpaces; ++space) check_space(space);
+    compare_references();
     find_leaks();
     return std::move(report_);
   }
@@ -40,7 +43,7 @@ class Checker {
   }
 
   bool read_headers() {
-    const uint64_t frames = pool_.size() >> kPageShift;
+    const uint64_t frames = pool_.size() / (kPageSize + sizeof(layout::FrameReferences));
     if (frames <= layout::kFirstDataFrame) {
       found({.kind = DefectKind::kBadHeader,
              .expected = layout::kFirstDataFrame + 1,
@@ -84,7 +87,8 @@ class Checker {
 
   void check_space(uint32_t index) {
     const auto space = read<layout::SpaceDescriptor>(layout::descriptor_offset(index));
-    if (space.state != static_cast<uint64_t>(layout::SpaceState::kLive)) {
+    if (space.state != static_cast<uint64_t>(layout::SpaceState::kLive) &&
+        space.state != static_cast<uint64_t>(layout::SpaceState::kHandedOver)) {
       if (space.root != 0)
         found({.kind = DefectKind::kOrphan, .space = index, .frame = space.root});
       return;
@@ -97,27 +101,68 @@ class Checker {
     }
     space_ = index;
     max_pages_ = space.max_pages;
-    pages_ = tables_ = 0;
+    Counts counts{};
     if (space.root != 0)
-      visit(layout::entry_of(space.root), static_cast<uint32_t>(space.levels), 0);
-    if (pages_ != space.pages)
+      counts = visit(space.root, static_cast<uint32_t>(space.levels), 0, Sharing::kNone);
+    if (counts.pages != space.pages)
       found({.kind = DefectKind::kWrongPageCount,
              .space = index,
-             .expected = pages_,
+             .expected = counts.pages,
              .actual = space.pages});
-    if (tables_ != space.tables)
+    if (counts.tables != space.tables)
       found({.kind = DefectKind::kWrongTableCount,
              .space = index,
-             .expected = tables_,
+             .expected = counts.tables,
              .actual = space.tables});
-    report_.pages += pages_;
-    report_.tables += tables_;
+    report_.pages += counts.pages;
+    report_.tables += counts.tables;
+  }
+
+  // What is dead has no entry that names it; its own entries still name what is below.
+  void follow_dead_list() {
+    uint64_t frame = alloc_.dead & layout::kHeadFrameMask;
+    space_ = kNoSpace;
+    max_pages_ = UINT64_MAX;
+    while (frame != 0) {
+      if (!is_handed_out(frame)) {
+        found({.kind = DefectKind::kOutOfRange, .frame = frame});
+        return;
+      }
+      if (owners_[frame] != Owner::kNobody) {
+        found({.kind = DefectKind::kFreeListCycle, .frame = frame});
+        return;
+      }
+      ++report_.dead_frames;
+      const uint64_t link = references(frame).link;
+      const auto level = std::min<uint64_t>(link >> layout::kDeadLevelShift, layout::kMaxLevels);
+      (void)visit(layout::entry_of(frame), static_cast<uint32_t>(level), 0, Sharing::kMarked);
+      frame = link & layout::kHeadFrameMask;
+    }
+  }
+
+  struct Counts {
+    uint64_t pages = 0;
+    uint64_t tables = 0;
+  };
+  enum class Sharing : uint8_t { kNone, kMarked };
+
+  // A frame that several entries name, or whose references say so.
+  struct Shared {
+    uint64_t entries = 1;
+    uint32_t level = 0;
+    bool is_complete = false;  // everything below was counted: another visit need not go down again
+    Counts counts{};
+  };
+
+  layout::FrameReferences references(uint64_t frame) const {
+    return read<layout::FrameReferences>(layout::references_offset(alloc_.frame_count) +
+                                         frame * sizeof(layout::FrameReferences));
   }
 
   // `entry` stands for the pages from `page`; `level` 0 is a page, 1 a leaf table. Depth is at most
-  // kMaxLevels.
-  void visit(uint64_t entry, uint32_t level, uint64_t page) {
-    if ((entry & layout::kEntryFlagsMask) != 0)
+  // kMaxLevels; what is shared is gone through once.
+  Counts visit(uint64_t entry, uint32_t level, uint64_t page, Sharing above) {
+    if ((entry & layout::kEntryFlagsMask & ~layout::kCopyOnWrite) != 0)
       found({.kind = DefectKind::kReservedFlags,
              .space = space_,
              .page = page,
@@ -125,26 +170,60 @@ class Checker {
     const uint64_t frame = layout::frame_of(entry);
     if (!is_handed_out(frame)) {
       found({.kind = DefectKind::kOutOfRange, .space = space_, .page = page, .frame = frame});
-      return;
+      return {};
     }
     if (page >= max_pages_)
       found({.kind = DefectKind::kOrphan, .space = space_, .page = page, .frame = frame});
+    const Sharing sharing = (entry & layout::kCopyOnWrite) != 0 ? Sharing::kMarked : above;
+    const bool is_shared = references(frame).extra != 0;
+    if (is_shared && sharing == Sharing::kNone)
+      found({.kind = DefectKind::kUnmarkedShare, .space = space_, .page = page, .frame = frame});
+    const Owner owner = level == 0 ? Owner::kPage : Owner::kTable;
     if (owners_[frame] != Owner::kNobody) {
+      const auto seen = shared_.find(frame);
+      if (seen != shared_.end() && owners_[frame] == owner && seen->second.level == level &&
+          seen->second.is_complete) {
+        ++seen->second.entries;
+        return seen->second.counts;
+      }
       const DefectKind kind =
           owners_[frame] == Owner::kFree ? DefectKind::kFreeAndMapped : DefectKind::kDoubleMapped;
       found({.kind = kind, .space = space_, .page = page, .frame = frame});
-      return;  // walking a table twice could go on for ever
+      return {};  // walking a table twice could go on for ever
     }
-    owners_[frame] = level == 0 ? Owner::kPage : Owner::kTable;
-    if (level == 0) {
-      ++pages_;
-      return;
+    owners_[frame] = owner;
+    if (is_shared) shared_[frame] = {.level = level};
+    const Counts counts = level == 0 ? Counts{.pages = 1} : visit_table(frame, level, page, sharing);
+    if (is_shared) {
+      shared_[frame].is_complete = true;
+      shared_[frame].counts = counts;
     }
-    ++tables_;
+    return counts;
+  }
+
+  Counts visit_table(uint64_t frame, uint32_t level, uint64_t page, Sharing sharing) {
+    Counts counts{.tables = 1};
     const uint64_t span = uint64_t{1} << (layout::kBitsPerLevel * (level - 1));
     for (uint64_t i = 0; i < layout::kEntriesPerTable; ++i) {
       const auto below = read<uint64_t>((frame << kPageShift) + i * sizeof(uint64_t));
-      if (below != 0) visit(below, level - 1, page + i * span);
+      if (below == 0) continue;
+      const Counts more = visit(below, level - 1, page + i * span, sharing);
+      counts.pages += more.pages;
+      counts.tables += more.tables;
+    }
+    return counts;
+  }
+
+  void compare_references() {
+    for (uint64_t frame = layout::kFirstDataFrame; frame < handed_out_; ++frame) {
+      const auto seen = shared_.find(frame);
+      const uint64_t entries = seen == shared_.end() ? 1 : seen->second.entries;
+      const uint64_t extra = references(frame).extra;
+      if (extra != entries - 1)
+        found({.kind = DefectKind::kWrongReferences,
+               .frame = frame,
+               .expected = entries - 1,
+               .actual = extra});
     }
   }
 
@@ -168,10 +247,9 @@ class Checker {
   uint64_t handed_out_ =
       0;  // frames below this were handed out at least once (or are the node's own)
   std::vector<Owner> owners_;
+  std::unordered_map<uint64_t, Shared> shared_;
   uint32_t space_ = kNoSpace;  // of the walk that runs
   uint64_t max_pages_ = 0;
-  uint64_t pages_ = 0;
-  uint64_t tables_ = 0;
 };
 
 }  // namespace
@@ -187,6 +265,8 @@ const char* to_string(DefectKind kind) noexcept {
     case DefectKind::kOrphan: return "memory that no operator can reach";
     case DefectKind::kLeak: return "leaked frame";
     case DefectKind::kReservedFlags: return "reserved entry flags set";
+    case DefectKind::kWrongReferences: return "count of references is wrong";
+    case DefectKind::kUnmarkedShare: return "shared frame in an entry that is not marked";
     case DefectKind::kWrongPageCount: return "page count is wrong";
     case DefectKind::kWrongTableCount: return "table count is wrong";
     case DefectKind::kWrongInUse: return "count of frames in use is wrong";

@@ -1,8 +1,9 @@
 // The pool checker: walks every frame's owner and says what is wrong.
 //
 // A pool is sound when every frame that was ever handed out is exactly one of: the node's own, on
-// the free list, a table of one live address space, or a page of one live address space; and when
-// the counters say so too. The pool must be quiescent (no operator running): the checker reads it
+// the free list, a table or a page of live address spaces, or dead and waiting to be reaped; when as
+// many entries name it as its references say, all of them marked if they are several; and when the
+// counters say so too. The pool must be quiescent (no operator running): the checker reads it
 // without synchronisation.
 #pragma once
 
@@ -19,13 +20,15 @@ enum class DefectKind : uint8_t {
   kBadDescriptor,  // levels or max_pages of a live space outside their limits: its tree was not
                    // walked
   kOutOfRange,     // an entry, or a free-list link, points outside the frames that were handed out
-  kDoubleMapped,   // a frame is reached twice through tables
+  kDoubleMapped,   // a frame that nobody shared is reached twice through tables
   kFreeAndMapped,  // a frame is on the free list and in a table
   kFreeListCycle,  // the free list comes back to a frame
   kOrphan,  // reachable memory that no operator can reach: a tree under a dead descriptor, or an
             // entry for page numbers at or above the space's max_pages
   kLeak,             // handed out, not free, in no table
-  kReservedFlags,    // flag bits of an entry are not zero
+  kReservedFlags,    // flag bits of an entry that have no meaning are not zero
+  kWrongReferences,  // FrameReferences::extra
+  kUnmarkedShare,    // a frame has other owners, and one of the entries that name it is not marked
   kWrongPageCount,   // SpaceDescriptor::pages
   kWrongTableCount,  // SpaceDescriptor::tables
   kWrongInUse,       // AllocHeader::in_use
@@ -52,8 +55,9 @@ struct CheckReport {
   std::vector<Defect> defects;
   uint64_t defect_count = 0;
   uint64_t live_spaces = 0;
-  uint64_t pages = 0;
-  uint64_t tables = 0;
+  uint64_t pages = 0;   // of all live spaces; a shared one counts for each
+  uint64_t tables = 0;  // likewise
+  uint64_t dead_frames = 0;  // on the list of dead frames, without what is below them
   uint64_t free_frames = 0;  // on the free list
   uint64_t never_used = 0;   // frames that were never handed out
 

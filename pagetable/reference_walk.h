@@ -41,8 +41,7 @@ inline WalkResult walk(std::span<const std::byte> pool, const nic::pool::SpaceDe
   namespace layout = nic::pool;
   if (page.value >= space.max_pages) return {WalkEnd::kPageRange};
   auto* root_word = const_cast<uint64_t*>(&space.root);
-  uint64_t entry =
-      layout::entry_of(std::atomic_ref<uint64_t>(*root_word).load(std::memory_order_acquire));
+  uint64_t entry = std::atomic_ref<uint64_t>(*root_word).load(std::memory_order_acquire);
   WalkResult result;
   for (auto level = static_cast<uint32_t>(space.levels); level > 0; --level) {
     if (entry == 0) return result;

@@ -33,8 +33,10 @@ Verdict judge(const nic::Reply& reply, StoreStatus& status) noexcept {
       if (reply.outcome.code != static_cast<uint16_t>(nic::Refusal::kOverloaded)) break;
       status = StoreStatus::kContended;
       return Verdict::kTryAgain;
-    case nic::Status::kFailed:  // the operators fail only for page numbers out of range, which
-                                // callers never send
+    case nic::Status::kFailed:  // contended; or page numbers out of range, which callers never send
+      if (reply.outcome.code != static_cast<uint16_t>(FailReason::kContended)) break;
+      status = StoreStatus::kContended;
+      return Verdict::kTryAgain;
     case nic::Status::kFault: break;
   }
   status = StoreStatus::kCorrupt;
@@ -73,10 +75,8 @@ std::span<const std::span<const std::byte>> payload_of(PageBatch batch, uint64_t
 
 }  // namespace
 
-Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& channel,
-                                                                 PageCount max_pages,
-                                                                 Completion completion) {
-  TIARA_TRY(const nic::NodeInfo info, channel.info());
+Result<RemotePageTable::Operators> RemotePageTable::find_operators(const nic::NodeInfo& info,
+                                                                   PageCount max_pages) {
   Operators operators;
   struct Wanted {
     const char* name;
@@ -101,9 +101,28 @@ Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& c
                 "an address space of " + std::to_string(max_pages.value) +
                     " pages is too large for this node (" + std::to_string(info.max_pages) +
                     "); start the node with a deeper page table");
+  return operators;
+}
+
+Result<std::unique_ptr<RemotePageTable>> RemotePageTable::create(nic::Channel& channel,
+                                                                 PageCount max_pages,
+                                                                 Completion completion) {
+  TIARA_TRY(const nic::NodeInfo info, channel.info());
+  TIARA_TRY(const Operators operators, find_operators(info, max_pages));
   TIARA_TRY(const nic::AddressSpaceId space, channel.create_space(max_pages.value));
   return std::unique_ptr<RemotePageTable>(
       new RemotePageTable(channel, space, max_pages, operators, completion));
+}
+
+Result<std::unique_ptr<RemotePageTable>> RemotePageTable::adopt(nic::Channel& channel,
+                                                                const nic::ClonedSpace& clone,
+                                                                PageCount max_pages,
+                                                                Completion completion) {
+  TIARA_TRY(const nic::NodeInfo info, channel.info());
+  TIARA_TRY(const Operators operators, find_operators(info, max_pages));
+  TIARA_TRY_VOID(channel.adopt_space(clone));
+  return std::unique_ptr<RemotePageTable>(
+      new RemotePageTable(channel, clone.space, max_pages, operators, completion));
 }
 
 RemotePageTable::RemotePageTable(nic::Channel& channel, nic::AddressSpaceId space,

@@ -27,6 +27,10 @@ class RemotePageTable final : public PageStore {
   // page-table operators.
   static Result<std::unique_ptr<RemotePageTable>> create(nic::Channel& channel, PageCount max_pages,
                                                          Completion completion);
+  // Takes over the clone of an address space, which another channel of the same tenant had made.
+  static Result<std::unique_ptr<RemotePageTable>> adopt(nic::Channel& channel,
+                                                        const nic::ClonedSpace& clone,
+                                                        PageCount max_pages, Completion completion);
   // Gives the address space back, unless the node is lost (then the node reaps it).
   ~RemotePageTable() override;
 
@@ -48,6 +52,12 @@ class RemotePageTable final : public PageStore {
   };
   Result<Usage> usage() noexcept;
 
+  // A copy of all pages, in constant time. Calls of this moment wait. The clone is the channel's,
+  // until somebody adopts it.
+  Result<nic::ClonedSpace> clone(nic::CloneKind kind) {
+    return channel_.clone_space(space_, kind);
+  }
+
   nic::AddressSpaceId space() const noexcept { return space_; }
   PageCount max_pages() const noexcept { return max_pages_; }
 
@@ -55,6 +65,7 @@ class RemotePageTable final : public PageStore {
   struct Operators {
     nic::OperatorId read, write, discard, stat;
   };
+  static Result<Operators> find_operators(const nic::NodeInfo& info, PageCount max_pages);
 
   RemotePageTable(nic::Channel& channel, nic::AddressSpaceId space, PageCount max_pages,
                   Operators operators, Completion completion) noexcept;

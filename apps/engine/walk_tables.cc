@@ -18,8 +18,9 @@ Result<WalkTables> WalkTables::create(uint32_t levels, size_t pages, uint64_t se
   const uint64_t frames = 2 + uint64_t{levels} * pages;
   TIARA_TRY(made.memory_, os::Mapping::anonymous(Bytes{frames << kPageShift}));
   made.space_ = reinterpret_cast<SpaceDescriptor*>(made.memory_.data());
-  *made.space_ = {.root = 1, .levels = levels, .max_pages = max_pages_for(levels), .pages = pages, .tables = 0,
-                  .state = static_cast<uint64_t>(SpaceState::kLive), .reserved = {}};
+  *made.space_ = {.root = entry_of(1), .levels = levels, .max_pages = max_pages_for(levels),
+                  .pages = pages, .tables = 0,
+                  .state = static_cast<uint64_t>(SpaceState::kLive), .generation = 0, .self = 0};
   uint64_t next_frame = 2;
   std::mt19937_64 random(seed);
   while (made.pages_.size() < pages) {
@@ -44,7 +45,7 @@ nic::RegionTable WalkTables::regions() const {
 }
 
 void WalkTables::make_cold(uint64_t page) const {
-  uint64_t table = entry_of(space_->root);
+  uint64_t table = space_->root;
   for (auto level = static_cast<uint32_t>(space_->levels); level > 0; --level) {
     const uint64_t* const word = entry(table, page, level);
     table = *word;

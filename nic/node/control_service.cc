@@ -26,6 +26,16 @@ Result<wire::Body> answer_control(Session& session, const wire::ControlHeader& r
       TIARA_TRY(const OperatorId operation, session.register_operator(body));
       return wire::encode_number(operation.value);
     }
+    case wire::ControlOperation::kCloneSpace: {
+      TIARA_TRY(const wire::CloneRequest wanted, wire::decode_clone_request(body));
+      TIARA_TRY(const ClonedSpace clone, session.clone_space(wanted.space, wanted.kind));
+      return wire::encode(clone);
+    }
+    case wire::ControlOperation::kAdoptSpace: {
+      TIARA_TRY(const ClonedSpace clone, wire::decode_cloned_space(body));
+      TIARA_TRY_VOID(session.adopt_space(clone));
+      return wire::Body();
+    }
     case wire::ControlOperation::kAllocateData: {
       TIARA_TRY(const wire::DataRequest data, wire::decode_data_request(body));
       TIARA_TRY_VOID(session.allocate_data(data.space, data.size));

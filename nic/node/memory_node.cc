@@ -5,6 +5,7 @@
 
 #include "nic/engine/interpreter.h"
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 
 namespace tiara::nic {
 namespace {
@@ -70,10 +71,13 @@ Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::by
   const SpaceTable::Use space = frame.space.value == 0 ? SpaceTable::Use() : node_.spaces_.enter(id_, frame.space);
   if (!space.is_valid() && (target->needs_space || frame.space.value != 0))
     return refusal(Refusal::kUnknownAddressSpace);
-  const RegionTable regions = node_.bind(*target.get(), space);
+  if (target->changes_pool && space.is_snapshot()) return refusal(Refusal::kNotAuthorised);
+  const RegionTable regions = node_.bind(*target.get(), space.index(), space.data());
   const Invocation invocation{regions, frame.used_arguments(), payload, reply};
   if (target->native != nullptr) return target->native(invocation);
-  return node_.engine_->run(*target->program, invocation);
+  const Outcome outcome = node_.engine_->run(*target->program, invocation);
+  if (target->changes_pool) node_.reap();
+  return outcome;
 }
 
 NodeInfo Session::info() const {
@@ -84,6 +88,14 @@ NodeInfo Session::info() const {
 
 Result<AddressSpaceId> Session::create_space(uint64_t max_pages) { return node_.spaces_.create(id_, max_pages); }
 Result<void> Session::destroy_space(AddressSpaceId space) { return node_.spaces_.destroy(id_, space); }
+Result<ClonedSpace> Session::clone_space(AddressSpaceId space, CloneKind kind) {
+  return node_.spaces_.clone(id_, space, kind, [this](uint32_t source, uint32_t target) {
+    return node_.clone_tables(source, target);
+  });
+}
+Result<void> Session::adopt_space(const ClonedSpace& clone) {
+  return node_.spaces_.adopt(id_, clone.space, clone.ticket);
+}
 Result<void> Session::allocate_data(AddressSpaceId space, Bytes size) {
   return node_.spaces_.allocate_data(id_, space, size);
 }
@@ -118,6 +130,19 @@ MemoryNode::~MemoryNode() { TIARA_CHECK(sessions_.empty()); }
 Result<std::unique_ptr<MemoryNode>> MemoryNode::create(const NodeConfig& config,
                                                        std::span<const BuiltinOperator> builtins) {
   TIARA_TRY(Pool pool, Pool::create(config.pool));
+  return create_over(std::move(pool), config, builtins);
+}
+
+Result<std::unique_ptr<MemoryNode>> MemoryNode::create_in_child(const MemoryNode& parent, const NodeConfig& config,
+                                                                std::span<const BuiltinOperator> builtins,
+                                                                const ClonedSpace& clone) {
+  TIARA_TRY(auto node, create_over(parent.pool_.inherit(), config, builtins));
+  node->spaces_.inherit(clone);
+  return node;
+}
+
+Result<std::unique_ptr<MemoryNode>> MemoryNode::create_over(Pool pool, const NodeConfig& config,
+                                                            std::span<const BuiltinOperator> builtins) {
   std::unique_ptr<MemoryNode> node(new MemoryNode(config, std::move(pool)));
   for (const BuiltinOperator& builtin : builtins) {
     const auto id = node->operators_.add_builtin(builtin);
@@ -158,15 +183,34 @@ NodeStats MemoryNode::stats() const {
   return stats;
 }
 
-RegionTable MemoryNode::bind(const OperatorRegistry::Operator& target, const SpaceTable::Use& space) const noexcept {
+bool MemoryNode::clone_tables(uint32_t source, uint32_t target) noexcept {
+  const OperatorRegistry::Operator* const clone = operators_.builtin(kCloneOperator);
+  if (clone == nullptr) return false;
+  const RegionTable regions = bind(*clone, source, {});
+  const uint64_t arguments[] = {pool::descriptor_offset(target)};
+  return engine_->run(*clone->program, {regions, arguments, {}, {}}).status == Status::kOk;
+}
+
+// Takes apart what operators found to be nobody's any more: at most a few tables at a time, in the thread that made
+// them so, so that nothing waits for a thread of its own.
+void MemoryNode::reap() noexcept {
+  if (!pool_.has_dead()) return;
+  const Pool::Released released = pool_.reap();
+  if (released.bad_entries != 0)
+    LogLine("shared tables had ").number(released.bad_entries)
+        .text(" entries that point nowhere; frames may be lost").write();
+}
+
+RegionTable MemoryNode::bind(const OperatorRegistry::Operator& target, uint32_t space, Region data) const noexcept {
   RegionTable regions{};
   for (uint32_t i = 0; i < target.region_count; i++) {
     switch (target.bindings[i]) {
       case RegionBinding::kUnused: break;
       case RegionBinding::kPool: regions[i] = pool_.pool_region(); break;
-      case RegionBinding::kSpace: regions[i] = pool_.space_region(space.index()); break;
+      case RegionBinding::kSpace: regions[i] = pool_.space_region(space); break;
       case RegionBinding::kAlloc: regions[i] = pool_.alloc_region(); break;
-      case RegionBinding::kData: regions[i] = space.data(); break;
+      case RegionBinding::kReferences: regions[i] = pool_.references_region(); break;
+      case RegionBinding::kData: regions[i] = data; break;
     }
   }
   return regions;
@@ -178,7 +222,7 @@ Outcome MemoryNode::one_sided_read(const wire::InvocationFrame& frame, std::span
   const auto [offset, length] = std::pair(frame.arguments[0], frame.arguments[1]);
   if (length > reply.size()) return refusal(Refusal::kReplyRoom);
   Outcome outcome;
-  const uint64_t size = pool_.bytes().size();
+  const uint64_t size = pool_.pool_region().size;  // frames only: references are no part of it
   if (offset > size || length > size - offset) {
     outcome.status = Status::kFault;
     outcome.code = static_cast<uint16_t>(Fault::kRegionBounds);

@@ -69,6 +69,9 @@ class Session {
   NodeInfo info() const;
   Result<AddressSpaceId> create_space(uint64_t max_pages);
   Result<void> destroy_space(AddressSpaceId space);
+  // A copy of the space in constant time, whatever it holds; invocations on it wait meanwhile.
+  Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind);
+  Result<void> adopt_space(const ClonedSpace& clone);
   Result<void> allocate_data(AddressSpaceId space, Bytes size);
   Result<OperatorId> register_operator(std::span<const std::byte> container);
 
@@ -102,6 +105,11 @@ class MemoryNode {
   // Verifies and registers `builtins`, which are only borrowed for the call.
   static Result<std::unique_ptr<MemoryNode>> create(const NodeConfig& config,
                                                     std::span<const BuiltinOperator> builtins);
+  // In a forked child: a node of its own over the pool that it shares with `parent`, whose object is left alone. It
+  // knows one address space, `clone`, which waits to be adopted.
+  static Result<std::unique_ptr<MemoryNode>> create_in_child(const MemoryNode& parent, const NodeConfig& config,
+                                                             std::span<const BuiltinOperator> builtins,
+                                                             const ClonedSpace& clone);
   ~MemoryNode();  // after the last session
 
   // The session must not outlive the node. A wrong token is kNoPermission.
@@ -110,13 +118,21 @@ class MemoryNode {
   NodeStats stats() const;
   // For the checker, and for tests: nobody may be invoking while they look.
   const Pool& pool() const noexcept { return pool_; }
+  // For PoolFamily.
+  Pool& shared_pool() noexcept { return pool_; }
+  // The space is another process's from now on; its pages stay.
+  void forget_space(AddressSpaceId space) noexcept { spaces_.forget(space); }
 
  private:
   friend class Session;
   MemoryNode(const NodeConfig& config, Pool pool);
+  static Result<std::unique_ptr<MemoryNode>> create_over(Pool pool, const NodeConfig& config,
+                                                         std::span<const BuiltinOperator> builtins);
   Outcome one_sided_read(const wire::InvocationFrame& frame, std::span<std::byte> reply) const noexcept;
-  RegionTable bind(const OperatorRegistry::Operator& target, const SpaceTable::Use& space) const noexcept;
+  RegionTable bind(const OperatorRegistry::Operator& target, uint32_t space, Region data) const noexcept;
   void forget(Session& session);
+  bool clone_tables(uint32_t source, uint32_t target) noexcept;
+  void reap() noexcept;
 
   Pool pool_;
   SpaceTable spaces_;

@@ -20,6 +20,7 @@ constexpr NamedRegion kNamedRegions[] = {
     {"pool", RegionBinding::kPool, true},
     {"space", RegionBinding::kSpace, true},
     {"alloc", RegionBinding::kAlloc, true},
+    {"refs", RegionBinding::kReferences, true},
     {"data", RegionBinding::kData, false},
 };
 
@@ -53,6 +54,8 @@ Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program progr
   TIARA_CHECK(made.region_count <= kMaxRegions);
   for (uint32_t i = 0; i < made.region_count; i++) {
     TIARA_TRY(made.bindings[i], bind(program.regions[i], grant));
+    made.changes_pool |= made.bindings[i] == RegionBinding::kPool &&
+                         program.regions[i].permission != Permission::kRead;
     made.needs_space |= made.bindings[i] == RegionBinding::kSpace || made.bindings[i] == RegionBinding::kData;
   }
   auto verified = verify(std::move(program));
@@ -77,6 +80,7 @@ Result<OperatorId> OperatorRegistry::install_builtin(std::string name, Operator&
 Result<OperatorId> OperatorRegistry::add_builtin(const BuiltinOperator& builtin) {
   TIARA_TRY(Program program, deserialize(builtin.container));
   TIARA_TRY(Operator made, make_operator(std::move(program), Origin::kNode));
+  made.is_internal = builtin.name == kCloneOperator;
   return install_builtin(std::string(builtin.name), std::move(made));
 }
 
@@ -153,15 +157,23 @@ void OperatorRegistry::release_all_of(SessionId session) {
 
 std::vector<std::pair<std::string, OperatorId>> OperatorRegistry::builtins() const {
   std::vector<std::pair<std::string, OperatorId>> list;
-  for (uint32_t i = 1; i <= builtins_; i++) list.emplace_back((*slots_)[i].name, OperatorId{i});
+  for (uint32_t i = 1; i <= builtins_; i++)
+    if (!(*slots_)[i].target->is_internal) list.emplace_back((*slots_)[i].name, OperatorId{i});
   return list;
+}
+
+const OperatorRegistry::Operator* OperatorRegistry::builtin(std::string_view name) const noexcept {
+  for (uint32_t i = 1; i <= builtins_; i++)
+    if ((*slots_)[i].name == name) return &*(*slots_)[i].target;
+  return nullptr;
 }
 
 OperatorRegistry::Use OperatorRegistry::enter(TenantId tenant, OperatorId id) noexcept {
   const uint32_t index = id.value & kIndexMask;
   if (index == 0) return {};
   Slot& slot = (*slots_)[index];
-  if (index <= builtins_) return id.value == index ? Use(nullptr, &*slot.target) : Use();
+  if (index <= builtins_)
+    return id.value == index && !slot.target->is_internal ? Use(nullptr, &*slot.target) : Use();
   if (!slot.gate.try_enter()) return {};
   if (slot.tenant != tenant || slot.generation != id.value >> kIndexBits) {
     slot.gate.leave();

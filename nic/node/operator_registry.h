@@ -26,6 +26,9 @@
 namespace tiara::nic {
 
 // An operator that the node's creator brings along, as a container (nic/isa/program.h). Borrowed for the call.
+//
+// One of the name kCloneOperator is internal: the node calls it, when nobody else uses the spaces.
+inline constexpr std::string_view kCloneOperator = "pt_clone";
 struct BuiltinOperator {
   std::string_view name;
   std::span<const std::byte> container;
@@ -44,6 +47,7 @@ enum class RegionBinding : uint8_t {
   kPool,   // "pool": all frames; the node's own operators only
   kSpace,  // "space": the invocation's SpaceDescriptor; the node's own operators only
   kAlloc,  // "alloc": the AllocHeader; the node's own operators only
+  kReferences,  // "refs": the FrameReferences; the node's own operators only
   kData,   // "data": the address space's linear region, as big as was asked for
 };
 
@@ -68,9 +72,14 @@ class OperatorRegistry {
   Result<OperatorId> add(SessionId session, TenantId tenant, std::span<const std::byte> container);
   // Forgets what only `session` still holds, after the invocations that run it.
   void release_all_of(SessionId session);
+  // By name, without the internal ones.
   std::vector<std::pair<std::string, OperatorId>> builtins() const;
 
   // --- data path: no lock, no allocation ---
+
+  struct Operator;
+  // The node's own operator of this name; nullptr when it brought none. For its own use, internal or not.
+  const Operator* builtin(std::string_view name) const noexcept;
 
   struct Operator {
     Operator();
@@ -82,6 +91,8 @@ class OperatorRegistry {
     std::array<RegionBinding, kMaxRegions> bindings{};
     uint32_t region_count = 0;
     bool needs_space = false;
+    bool changes_pool = false;  // not for snapshots
+    bool is_internal = false;   // the node calls it for a client, who may not call it himself
   };
 
   // While a Use lives and is valid, the operator stays.

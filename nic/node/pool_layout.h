@@ -7,9 +7,11 @@
 //   frame 0                            PoolHeader, then AllocHeader (one cache line each)
 //   frames 1 .. kDescriptorFrames      SpaceDescriptor[kMaxSpaces]
 //   frames kFirstDataFrame ..          tables and pages
+//   behind the last frame              FrameReferences[frame_count]
 //
-// Region slots of the page-table operators (nic/node binds them by name): `pool` is all of it, `space` is the 64
-// bytes of the invocation's SpaceDescriptor, `alloc` is the 64 bytes of the AllocHeader.
+// Region slots of the page-table operators (nic/node binds them by name): `pool` is all frames, `space` is the 64
+// bytes of the invocation's SpaceDescriptor, `alloc` is the 64 bytes of the AllocHeader, `refs` are the
+// FrameReferences.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +23,7 @@ namespace tiara::nic::pool {
 
 // --- frames ---
 
-inline constexpr uint64_t kPoolMagic = 0x31304c4f4f504954;  // "TIPOOL01": bumped with every change of layout
+inline constexpr uint64_t kPoolMagic = 0x32304c4f4f504954;  // "TIPOOL02": bumped with every change of layout
 inline constexpr uint32_t kMaxSpaces = 4096;                // 256 KiB of descriptors, a thousand clients several times
 inline constexpr uint64_t kDescriptorBytes = 64;            // one cache line: a walk reads root and depth in one miss
 inline constexpr uint64_t kDescriptorFrames = kMaxSpaces * kDescriptorBytes / kPageSize;
@@ -48,7 +50,8 @@ struct AllocHeader {
   uint64_t never_used;   // the lowest frame that was never handed out
   uint64_t frame_count;  // as in PoolHeader; here because operators see it through `alloc`
   uint64_t in_use;       // frames handed out and not given back: one fetch-and-add per invocation that changes it
-  uint64_t reserved[4];  // zero
+  uint64_t dead;         // frames whose last reference is gone, as a list like `head`'s; they are still in use
+  uint64_t reserved[3];  // zero
 };
 
 inline constexpr uint64_t kAllocOffset = 64;
@@ -57,19 +60,26 @@ inline constexpr uint64_t kHeadFrameMask = (uint64_t{1} << kHeadTagShift) - 1;
 
 // --- address spaces ---
 
-// The root of one address space's page table. Operators change root, pages and tables with atomics; the rest is
-// the node's. A root of 0 is an empty table.
+// The root of one address space's page table. Operators change root, pages, tables and generation with atomics; the
+// rest is the node's. A root of 0 is an empty table.
 struct SpaceDescriptor {
-  uint64_t root;         // frame number of the top table
-  uint64_t levels;       // 1 to kMaxLevels
-  uint64_t max_pages;    // page numbers are below this; at most max_pages_for(levels)
-  uint64_t pages;        // leaf entries that are present
-  uint64_t tables;       // frames that are tables, the root included
-  uint64_t state;        // SpaceState
-  uint64_t reserved[2];  // zero; room for a quota and a copy-on-write parent
+  uint64_t root;        // the entry of the top table, as entries stand in tables
+  uint64_t levels;      // 1 to kMaxLevels
+  uint64_t max_pages;   // page numbers are below this; at most max_pages_for(levels)
+  uint64_t pages;       // leaf entries that are present, shared ones included
+  uint64_t tables;      // tables that the space reaches, shared ones and the root included
+  uint64_t state;       // SpaceState
+  uint64_t generation;  // 0: never part of a clone. Odd while a call copies a shared table, advanced when it is done
+  uint64_t self;        // this descriptor's pool offset: `root` is an entry that operators reach through `pool`
 };
 
-enum class SpaceState : uint64_t { kFree = 0, kLive = 1 };
+enum class SpaceState : uint64_t {
+  kFree = 0,
+  kLive = 1,
+  // Of pools that processes share after a fork (nic/node/pool_family.h):
+  kHandedOver = 2,  // cloned for a child that has not taken it over yet
+  kLost = 3,        // its process ended; one of the others is taking its pages back
+};
 
 constexpr uint64_t descriptor_offset(uint32_t space_index) {
   return kPageSize + uint64_t{space_index} * kDescriptorBytes;
@@ -78,8 +88,14 @@ constexpr uint64_t descriptor_offset(uint32_t space_index) {
 // --- tables ---
 
 // A table is one frame of 512 entries, 9 bits of the page number a level, the highest bits first. Every entry, of
-// inner tables and leaves alike, is frame << 12 | flags, 0 when absent: with the flags masked it is the pool offset
-// of the next table or of the page. All flags are zero for now; they are kept for copy-on-write sharing.
+// descriptors, inner tables and leaves alike, is frame << 12 | flags, 0 when absent: with the flags masked it is the
+// pool offset of the next table or of the page.
+//
+// kCopyOnWrite in an entry: the table or page below it is, or was, shared with another address space, and so is
+// everything below that, marked or not. A shared table is never changed again: a writer copies it and publishes the
+// copy. A shared page is copied while others refer to it (FrameReferences), and is the last one's to change. The other
+// flags are zero.
+inline constexpr uint64_t kCopyOnWrite = 1;
 inline constexpr uint32_t kBitsPerLevel = 9;
 inline constexpr uint32_t kEntriesPerTable = 1u << kBitsPerLevel;
 inline constexpr uint32_t kMaxLevels = 5;
@@ -95,6 +111,25 @@ constexpr uint32_t entry_index(uint64_t page, uint32_t level) {
   return static_cast<uint32_t>(page >> (kBitsPerLevel * (level - 1))) & (kEntriesPerTable - 1);
 }
 
+// --- sharing ---
+
+// One for each frame. `extra`: entries that name the frame, less one; 0 for frames that are free or dead. A frame that
+// was never shared has zeros here, so that this array takes memory only where sharing was.
+//
+// Giving up an entry: with `extra` at 0 the frame has no owner any more; else compare-and-swap `extra` to one less.
+// What has no owner goes to AllocHeader::dead, its entries still in place, and the node takes it apart (Pool::reap).
+struct FrameReferences {
+  uint64_t extra;
+  uint64_t link;  // on the list of dead frames: level << kDeadLevelShift | next frame; level 0 is a page
+};
+inline constexpr uint32_t kDeadLevelShift = 32;
+
+constexpr uint64_t references_offset(uint64_t frame_count) { return frame_count << kPageShift; }
+// Of the pool with its references.
+constexpr uint64_t pool_bytes_for(uint64_t frame_count) {
+  return references_offset(frame_count) + frame_count * sizeof(FrameReferences);
+}
+
 // --- why an operator gives up: the code of FAIL, shared by everything that works on a pool ---
 
 enum class FailReason : uint16_t {
@@ -108,6 +143,7 @@ enum class FailReason : uint16_t {
 static_assert(sizeof(PoolHeader) == kAllocOffset && sizeof(AllocHeader) == 64);
 static_assert(kAllocOffset + sizeof(AllocHeader) <= kPageSize);
 static_assert(sizeof(SpaceDescriptor) == kDescriptorBytes);
+static_assert(sizeof(FrameReferences) == 16 && kMaxFrames == uint64_t{1} << kDeadLevelShift);
 static_assert(kMaxSpaces * kDescriptorBytes % kPageSize == 0);
 static_assert(kEntriesPerTable * sizeof(uint64_t) == kPageSize);
 static_assert(kMaxFrames == kHeadFrameMask + 1 && kMaxFrames == uint64_t{1} << kEntryFrameBits);

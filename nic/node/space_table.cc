@@ -1,7 +1,10 @@
 #include "nic/node/space_table.h"
 
+#include <atomic>
 #include <sys/mman.h>
+#include <sys/random.h>
 
+#include "runtime/base/check.h"
 #include "runtime/base/config.h"
 #include "runtime/base/log.h"
 
@@ -17,32 +20,89 @@ std::unexpected<Error> unknown_space(AddressSpaceId id) {
 SpaceTable::SpaceTable(Pool& pool, Bytes data_limit)
     : pool_(pool), data_limit_(data_limit), slots_(std::make_unique<std::array<Slot, pool::kMaxSpaces>>()) {}
 
-Result<AddressSpaceId> SpaceTable::create(SessionId owner, uint64_t max_pages) {
-  if (max_pages == 0 || max_pages > pool_.max_pages())
-    return fail(ErrorCode::kInvalidInput, "an address space of " + std::to_string(max_pages) +
-                                              " pages; this node's tables reach 1 to " +
-                                              std::to_string(pool_.max_pages()));
-  const std::lock_guard lock(mutex_);
-  if (live_ == pool::kMaxSpaces)
-    return fail(ErrorCode::kResourceExhausted, "the node serves all of its " + std::to_string(live_) +
-                                                   " address spaces; end a program or start another node");
+// The slot is closed still. Descriptors are taken by compare-and-swap: processes that share a pool after a fork have
+// tables of their own over it.
+Result<uint32_t> SpaceTable::take_slot_locked(SessionId owner, uint64_t max_pages) {
   uint32_t index = next_;
-  while (!(*slots_)[index].gate.is_closed()) index = (index + 1) & kIndexMask;
+  for (uint32_t looked = 0;; looked++, index = (index + 1) & kIndexMask) {
+    if (looked == pool::kMaxSpaces)
+      return fail(ErrorCode::kResourceExhausted, "the node serves all of its " + std::to_string(looked) +
+                                                     " address spaces; end a program or start another node");
+    if (!(*slots_)[index].gate.is_closed()) continue;
+    auto expected = static_cast<uint64_t>(pool::SpaceState::kFree);
+    // Acquire: pairs with the release of Pool::release_tree.
+    if (std::atomic_ref<uint64_t>(pool_.descriptor(index).state)
+            .compare_exchange_strong(expected, static_cast<uint64_t>(pool::SpaceState::kLive),
+                                     std::memory_order_acquire))
+      break;
+  }
   next_ = (index + 1) & kIndexMask;
   Slot& slot = (*slots_)[index];
   slot.generation = (slot.generation + 1) & (UINT32_MAX >> kIndexBits);
   if (slot.generation == 0) slot.generation = 1;  // an id is never 0
   slot.owner = owner;
+  slot.kind = CloneKind::kClone;
+  slot.ticket = {};
   pool_.descriptor(index) = {.root = 0,
                              .levels = pool_.levels(),
                              .max_pages = max_pages,
                              .pages = 0,
                              .tables = 0,
                              .state = static_cast<uint64_t>(pool::SpaceState::kLive),
-                             .reserved = {}};
+                             .generation = 0,
+                             .self = pool::descriptor_offset(index)};
   live_++;
+  return index;
+}
+
+Result<AddressSpaceId> SpaceTable::create(SessionId owner, uint64_t max_pages) {
+  if (max_pages == 0 || max_pages > pool_.max_pages())
+    return fail(ErrorCode::kInvalidInput, "an address space of " + std::to_string(max_pages) +
+                                              " pages; this node's tables reach 1 to " +
+                                              std::to_string(pool_.max_pages()));
+  const std::lock_guard lock(mutex_);
+  TIARA_TRY(const uint32_t index, take_slot_locked(owner, max_pages));
+  (*slots_)[index].gate.open();
+  return id_of(index);
+}
+
+Result<ClonedSpace> SpaceTable::clone(SessionId owner, AddressSpaceId source, CloneKind kind, const Copy& copy) {
+  SpaceTicket ticket;
+  if (getrandom(ticket.words, sizeof ticket.words, 0) != sizeof ticket.words)
+    return std::unexpected(system_error("getrandom", "for the ticket of a cloned address space"));
+  const std::lock_guard lock(mutex_);
+  Slot* const from = find_locked(owner, source);
+  if (from == nullptr) return unknown_space(source);
+  const uint32_t from_index = source.value & kIndexMask;
+  TIARA_TRY(const uint32_t index, take_slot_locked(owner, pool_.descriptor(from_index).max_pages));
+  from->gate.pause_and_drain();
+  const bool is_copied = copy(from_index, index);
+  from->gate.resume();
+  Slot& slot = (*slots_)[index];
+  if (!is_copied) {
+    slot.gate.open();  // as destroy_locked expects it
+    destroy_locked(index);
+    return fail(ErrorCode::kUnsupported, "the node cannot clone address spaces; run a node of this version of tiara");
+  }
+  slot.kind = kind;
+  slot.ticket = ticket;
   slot.gate.open();
-  return AddressSpaceId{slot.generation << kIndexBits | index};
+  return ClonedSpace{id_of(index), ticket};
+}
+
+Result<void> SpaceTable::adopt(SessionId owner, AddressSpaceId id, const SpaceTicket& ticket) {
+  const std::lock_guard lock(mutex_);
+  Slot& slot = (*slots_)[id.value & kIndexMask];
+  // Takes as long for a wrong ticket as for the right one.
+  const uint64_t difference = (slot.ticket.words[0] ^ ticket.words[0]) | (slot.ticket.words[1] ^ ticket.words[1]);
+  if (slot.gate.is_closed() || slot.generation != id.value >> kIndexBits || ticket == SpaceTicket{} || difference != 0)
+    return fail(ErrorCode::kNoPermission,
+                "no address space " + std::to_string(id.value) + " waits to be adopted with this ticket");
+  slot.gate.pause_and_drain();
+  slot.owner = owner;
+  slot.ticket = {};
+  slot.gate.resume();
+  return {};
 }
 
 SpaceTable::Slot* SpaceTable::find_locked(SessionId owner, AddressSpaceId id) noexcept {
@@ -102,6 +162,26 @@ Result<void> SpaceTable::allocate_data(SessionId owner, AddressSpaceId id, Bytes
   return {};
 }
 
+void SpaceTable::forget(AddressSpaceId id) noexcept {
+  const std::lock_guard lock(mutex_);
+  Slot& slot = (*slots_)[index_of(id)];
+  if (slot.gate.is_closed() || slot.generation != id.value >> kIndexBits) return;
+  slot.gate.close_and_drain();
+  slot.owner = {};
+  slot.ticket = {};
+  live_--;
+}
+
+void SpaceTable::inherit(const ClonedSpace& clone) {
+  const std::lock_guard lock(mutex_);
+  Slot& slot = (*slots_)[index_of(clone.space)];
+  TIARA_CHECK(slot.gate.is_closed());
+  slot.generation = clone.space.value >> kIndexBits;
+  slot.ticket = clone.ticket;
+  live_++;
+  slot.gate.open();
+}
+
 uint32_t SpaceTable::live_count() const {
   const std::lock_guard lock(mutex_);
   return live_;
@@ -116,7 +196,8 @@ SpaceTable::Use SpaceTable::enter(SessionId user, AddressSpaceId id) noexcept {
     return {};
   }
   return Use(&slot.gate, index, {slot.data.data(), slot.data.size(),
-                                 slot.data.is_mapped() ? Permission::kReadWriteAtomic : Permission::kNone});
+                                 slot.data.is_mapped() ? Permission::kReadWriteAtomic : Permission::kNone},
+             slot.kind);
 }
 
 }  // namespace tiara::nic

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -20,6 +21,11 @@ struct SessionId {
 };
 
 class SpaceTable {
+  // An id is generation << 12 | index: a stale one names nothing for a million reuses of its slot.
+  static constexpr uint32_t kIndexBits = 12;
+  static constexpr uint32_t kIndexMask = (1u << kIndexBits) - 1;
+  static_assert(pool::kMaxSpaces == 1u << kIndexBits);
+
  public:
   // `pool` is borrowed and outlives the table. `data_limit` bounds what all spaces' data regions may take together.
   SpaceTable(Pool& pool, Bytes data_limit);
@@ -31,6 +37,17 @@ class SpaceTable {
   Result<void> destroy(SessionId owner, AddressSpaceId id);
   // Everything that `owner` has; returns how many spaces that were.
   uint32_t destroy_all_of(SessionId owner);
+  // A new space of `owner`, a copy of the pages of `source` (not of its data region). `copy` gets the indices of both
+  // while nobody else uses either, and says whether it worked.
+  using Copy = std::function<bool(uint32_t source, uint32_t target)>;
+  Result<ClonedSpace> clone(SessionId owner, AddressSpaceId source, CloneKind kind, const Copy& copy);
+  // Makes `owner` the owner of a clone that still has its ticket, and spends the ticket.
+  Result<void> adopt(SessionId owner, AddressSpaceId id, const SpaceTicket& ticket);
+  // After a fork that shares the pool. The parent's table forgets the space and leaves its pages alone; the child's
+  // table knows it, as a clone that waits to be adopted.
+  void forget(AddressSpaceId id) noexcept;
+  void inherit(const ClonedSpace& clone);
+  static constexpr uint32_t index_of(AddressSpaceId id) noexcept { return id.value & kIndexMask; }
   // Gives a space its data region: zeros, `size` bytes, once.
   Result<void> allocate_data(SessionId owner, AddressSpaceId id, Bytes size);
   uint32_t live_count() const;
@@ -41,8 +58,11 @@ class SpaceTable {
   class Use {
    public:
     Use() = default;
-    explicit Use(UseGate* gate, uint32_t index, Region data) noexcept : gate_(gate), index_(index), data_(data) {}
-    Use(Use&& other) noexcept : gate_(other.gate_), index_(other.index_), data_(other.data_) { other.gate_ = nullptr; }
+    explicit Use(UseGate* gate, uint32_t index, Region data, CloneKind kind) noexcept
+        : gate_(gate), index_(index), data_(data), kind_(kind) {}
+    Use(Use&& other) noexcept : gate_(other.gate_), index_(other.index_), data_(other.data_), kind_(other.kind_) {
+      other.gate_ = nullptr;
+    }
     Use& operator=(Use&&) = delete;
     ~Use() {
       if (gate_ != nullptr) gate_->leave();
@@ -50,11 +70,13 @@ class SpaceTable {
     bool is_valid() const noexcept { return gate_ != nullptr; }
     uint32_t index() const noexcept { return index_; }
     Region data() const noexcept { return data_; }  // empty when the space has none
+    bool is_snapshot() const noexcept { return kind_ == CloneKind::kSnapshot; }
 
    private:
     UseGate* gate_ = nullptr;
     uint32_t index_ = 0;
     Region data_;
+    CloneKind kind_ = CloneKind::kClone;
   };
   Use enter(SessionId user, AddressSpaceId id) noexcept;
 
@@ -65,12 +87,13 @@ class SpaceTable {
     uint32_t generation = 0;  // of the id that is, or was last, given out
     SessionId owner;
     os::Mapping data;
+    CloneKind kind = CloneKind::kClone;  // of a space that was not cloned: it can be changed
+    SpaceTicket ticket;                  // zeros: none
   };
-  // An id is generation << 12 | index: a stale one names nothing for a million reuses of its slot.
-  static constexpr uint32_t kIndexBits = 12;
-  static constexpr uint32_t kIndexMask = (1u << kIndexBits) - 1;
-  static_assert(pool::kMaxSpaces == 1u << kIndexBits);
-
+  Result<uint32_t> take_slot_locked(SessionId owner, uint64_t max_pages);
+  AddressSpaceId id_of(uint32_t index) const noexcept {
+    return AddressSpaceId{(*slots_)[index].generation << kIndexBits | index};
+  }
   Slot* find_locked(SessionId owner, AddressSpaceId id) noexcept;
   void destroy_locked(uint32_t index) noexcept;
 

@@ -64,6 +64,9 @@ class Channel {
   virtual Result<NodeInfo> info() = 0;
   virtual Result<AddressSpaceId> create_space(uint64_t max_pages) = 0;
   virtual Result<void> destroy_space(AddressSpaceId space) = 0;
+  // A copy of the space in constant time; it belongs to this channel until another one of the same tenant adopts it.
+  virtual Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind);
+  virtual Result<void> adopt_space(const ClonedSpace& clone);
   // Gives the space the linear region that users' operators name `data`: zeros, once, freed with the space.
   virtual Result<void> allocate_data(AddressSpaceId space, Bytes size);
   // The node verifies `container` whoever sent it.
@@ -73,6 +76,12 @@ class Channel {
   virtual std::vector<int> descriptors() const = 0;
 };
 
+inline Result<ClonedSpace> Channel::clone_space(AddressSpaceId, CloneKind) {
+  return fail(ErrorCode::kUnsupported, "this channel cannot clone address spaces");
+}
+inline Result<void> Channel::adopt_space(const ClonedSpace&) {
+  return fail(ErrorCode::kUnsupported, "this channel cannot adopt address spaces");
+}
 inline Result<void> Channel::allocate_data(AddressSpaceId, Bytes) {
   return fail(ErrorCode::kUnsupported, "this channel has no data regions");
 }

@@ -210,6 +210,16 @@ Result<void> FaultInjector::destroy_space(AddressSpaceId space) {
   TIARA_TRY_VOID(check_connected());
   return inner_->destroy_space(space);
 }
+Result<ClonedSpace> FaultInjector::clone_space(AddressSpaceId space, CloneKind kind) {
+  TIARA_TRY_VOID(check_connected());
+  return inner_->clone_space(space, kind);
+}
+
+Result<void> FaultInjector::adopt_space(const ClonedSpace& clone) {
+  TIARA_TRY_VOID(check_connected());
+  return inner_->adopt_space(clone);
+}
+
 Result<void> FaultInjector::allocate_data(AddressSpaceId space, Bytes size) {
   TIARA_TRY_VOID(check_connected());
   return inner_->allocate_data(space, size);

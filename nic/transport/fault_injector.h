@@ -57,6 +57,8 @@ class FaultInjector final : public Channel {
   Result<NodeInfo> info() override;
   Result<AddressSpaceId> create_space(uint64_t max_pages) override;
   Result<void> destroy_space(AddressSpaceId space) override;
+  Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind) override;
+  Result<void> adopt_space(const ClonedSpace& clone) override;
   Result<void> allocate_data(AddressSpaceId space, Bytes size) override;
   Result<OperatorId> register_operator(std::span<const std::byte> container) override;
   std::vector<int> descriptors() const override { return inner_->descriptors(); }

@@ -27,6 +27,10 @@ class LoopChannel final : public Channel {
   Result<NodeInfo> info() override { return session_->info(); }
   Result<AddressSpaceId> create_space(uint64_t max_pages) override { return session_->create_space(max_pages); }
   Result<void> destroy_space(AddressSpaceId space) override { return session_->destroy_space(space); }
+  Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind) override {
+    return session_->clone_space(space, kind);
+  }
+  Result<void> adopt_space(const ClonedSpace& clone) override { return session_->adopt_space(clone); }
   Result<void> allocate_data(AddressSpaceId space, Bytes size) override { return session_->allocate_data(space, size); }
   Result<OperatorId> register_operator(std::span<const std::byte> container) override {
     return session_->register_operator(container);

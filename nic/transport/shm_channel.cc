@@ -285,6 +285,17 @@ Result<void> ShmChannel::destroy_space(AddressSpaceId space) {
   return {};
 }
 
+Result<ClonedSpace> ShmChannel::clone_space(AddressSpaceId space, CloneKind kind) {
+  TIARA_TRY(const wire::Body body,
+            ask(wire::ControlOperation::kCloneSpace, wire::encode(wire::CloneRequest{space, kind})));
+  return wire::decode_cloned_space(body);
+}
+
+Result<void> ShmChannel::adopt_space(const ClonedSpace& clone) {
+  TIARA_TRY_VOID(ask(wire::ControlOperation::kAdoptSpace, wire::encode(clone)));
+  return {};
+}
+
 Result<void> ShmChannel::allocate_data(AddressSpaceId space, Bytes size) {
   TIARA_TRY_VOID(ask(wire::ControlOperation::kAllocateData, wire::encode(wire::DataRequest{space, size})));
   return {};

@@ -111,7 +111,7 @@ class Reader {
 
 bool is_operation(uint8_t value) {
   return value >= static_cast<uint8_t>(ControlOperation::kHello) &&
-         value <= static_cast<uint8_t>(ControlOperation::kAllocateData);
+         value <= static_cast<uint8_t>(ControlOperation::kAdoptSpace);
 }
 
 }  // namespace
@@ -235,6 +235,34 @@ Result<DataRequest> decode_data_request(std::span<const std::byte> body) {
   request.size = {reader.number<uint64_t>()};
   TIARA_TRY_VOID(reader.finish());
   return request;
+}
+
+Body encode(const CloneRequest& request) {
+  return Writer().number(request.space.value).number(static_cast<uint32_t>(request.kind)).take();
+}
+
+Result<CloneRequest> decode_clone_request(std::span<const std::byte> body) {
+  Reader reader(body);
+  CloneRequest request;
+  request.space = {reader.number<uint32_t>()};
+  const uint32_t kind = reader.number<uint32_t>();
+  TIARA_TRY_VOID(reader.finish());
+  if (kind > static_cast<uint32_t>(CloneKind::kSnapshot)) return malformed("an unknown kind of clone");
+  request.kind = static_cast<CloneKind>(kind);
+  return request;
+}
+
+Body encode(const ClonedSpace& clone) {
+  return Writer().number(clone.space.value).number(clone.ticket.words[0]).number(clone.ticket.words[1]).take();
+}
+
+Result<ClonedSpace> decode_cloned_space(std::span<const std::byte> body) {
+  Reader reader(body);
+  ClonedSpace clone;
+  clone.space = {reader.number<uint32_t>()};
+  clone.ticket = {{reader.number<uint64_t>(), reader.number<uint64_t>()}};
+  TIARA_TRY_VOID(reader.finish());
+  return clone;
 }
 
 Body encode_number(uint64_t number) { return Writer().number(number).take(); }

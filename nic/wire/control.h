@@ -34,6 +34,8 @@ enum class ControlOperation : uint8_t {
   kDestroySpace = 4,
   kRegisterOperator = 5,
   kAllocateData = 6,
+  kCloneSpace = 7,
+  kAdoptSpace = 8,
 };
 
 struct ControlHeader {
@@ -87,13 +89,23 @@ struct DataRequest {
 Body encode(const Hello& hello);
 Body encode(const Welcome& welcome);
 Body encode(const NodeInfo& info);
+struct CloneRequest {
+  AddressSpaceId space;
+  CloneKind kind = CloneKind::kClone;
+  friend bool operator==(const CloneRequest&, const CloneRequest&) = default;
+};
+
 Body encode(const DataRequest& request);
+Body encode(const CloneRequest& request);
+Body encode(const ClonedSpace& clone);
 Body encode_number(uint64_t number);  // max_pages, an address space, an operator
 
 Result<Hello> decode_hello(std::span<const std::byte> body);
 Result<Welcome> decode_welcome(std::span<const std::byte> body);
 Result<NodeInfo> decode_info(std::span<const std::byte> body);
 Result<DataRequest> decode_data_request(std::span<const std::byte> body);
+Result<CloneRequest> decode_clone_request(std::span<const std::byte> body);
+Result<ClonedSpace> decode_cloned_space(std::span<const std::byte> body);
 Result<uint64_t> decode_number(std::span<const std::byte> body);
 // A number that must fit an id.
 Result<uint32_t> decode_id(std::span<const std::byte> body);

@@ -20,6 +20,20 @@ struct TenantId {
   friend constexpr bool operator==(TenantId, TenantId) = default;
 };
 
+// A copy of an address space. The session that asked for it owns it, until one of the same tenant that brings the
+// ticket adopts it: how a forked child takes over what its parent had cloned for it.
+struct SpaceTicket {
+  uint64_t words[2] = {};
+  friend constexpr bool operator==(const SpaceTicket&, const SpaceTicket&) = default;
+};
+struct ClonedSpace {
+  AddressSpaceId space;
+  SpaceTicket ticket;
+  friend constexpr bool operator==(const ClonedSpace&, const ClonedSpace&) = default;
+};
+// A snapshot is a clone that nobody changes: operators that change the pool are refused. It can be cloned in turn.
+enum class CloneKind : uint8_t { kClone = 0, kSnapshot = 1 };
+
 // At most this many pages travel in one invocation: the width of a plan's bitmap.
 inline constexpr uint32_t kMaxPagesPerInvocation = 64;
 inline constexpr uint64_t kMaxPayloadBytes = uint64_t{kMaxPagesPerInvocation} << kPageShift;

@@ -110,7 +110,7 @@ TEST_CASE("a frame in two entries is a double map") {
 
 TEST_CASE("a table that is its own child ends as a double map, not as a hang") {
   Sound sound;
-  const uint64_t root = sound.pool.space(0).root;
+  const uint64_t root = layout::frame_of(sound.pool.space(0).root);
   sound.pool.entry(root, 100) = layout::entry_of(root);
   require_only(sound.check(), DefectKind::kDoubleMapped);
 }
@@ -150,7 +150,7 @@ TEST_CASE("an entry that points out of the pool is reported") {
     sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(sound.pool.frames());
   }
   SECTION("a table") {
-    sound.pool.entry(sound.pool.space(0).root, 77) = uint64_t{1} << 60;
+    sound.pool.entry(layout::frame_of(sound.pool.space(0).root), 77) = uint64_t{1} << 60;
   }
   SECTION("a frame of the node") {
     sound.pool.entry(sound.leaf_table, 77) = layout::entry_of(1);
@@ -172,8 +172,67 @@ TEST_CASE("a page at or above the space's limit is an orphan") {
 
 TEST_CASE("flags that have no meaning yet are reported") {
   Sound sound;
-  sound.pool.entry(sound.leaf_table, 5) |= 1;
+  sound.pool.entry(sound.leaf_table, 5) |= 2;
   require_only(sound.check(), DefectKind::kReservedFlags);
+}
+
+// The pages of space 0, shared with a third space as pt_clone does it.
+struct Shared : Sound {
+  uint64_t root = layout::frame_of(pool.space(0).root);
+  Shared() {
+    pool.make_space(2, 4);
+    pool.space(0).root |= layout::kCopyOnWrite;
+    pool.space(2).root = pool.space(0).root;
+    pool.space(2).pages = pool.space(0).pages;
+    pool.space(2).tables = pool.space(0).tables;
+    pool.references(root).extra = 1;
+  }
+};
+
+TEST_CASE("a shared tree is sound and counts for each space") {
+  Shared shared;
+  const CheckReport report = shared.check();
+  for (const Defect& defect : report.defects) UNSCOPED_INFO(describe(defect));
+  REQUIRE(report.is_sound());
+  CHECK(report.pages == 3 + 3 + 1);
+}
+
+TEST_CASE("references that are not as many as the entries are reported") {
+  Shared shared;
+  SECTION("one owner too many") {
+    shared.pool.references(shared.root).extra = 2;
+  }
+  SECTION("of a page that nobody shares") {
+    shared.pool.references(shared.page_frame).extra = 1;
+  }
+  SECTION("of a free frame") {
+    shared.pool.references(shared.pool.alloc().head & layout::kHeadFrameMask).extra = 1;
+  }
+  require_only(shared.check(), DefectKind::kWrongReferences);
+}
+
+TEST_CASE("a shared table whose references are gone is a double map") {
+  Shared shared;
+  shared.pool.references(shared.root).extra = 0;
+  CHECK(has(shared.check(), DefectKind::kDoubleMapped));
+}
+
+TEST_CASE("an entry of a shared table that is not marked is reported") {
+  Shared shared;
+  shared.pool.space(2).root &= ~layout::kCopyOnWrite;
+  require_only(shared.check(), DefectKind::kUnmarkedShare);
+}
+
+TEST_CASE("dead frames are accounted for, and a cycle among them ends") {
+  Sound sound;
+  const uint64_t page = sound.pool.take_frame(), table = sound.pool.take_frame();
+  sound.pool.references(page).link = table | uint64_t{1} << layout::kDeadLevelShift;
+  sound.pool.alloc().dead = page;
+  sound.pool.references(table).link = uint64_t{1} << layout::kDeadLevelShift;
+  CHECK(sound.check().is_sound());
+  CHECK(sound.check().dead_frames == 2);
+  sound.pool.references(table).link |= page;
+  require_only(sound.check(), DefectKind::kFreeListCycle);
 }
 
 TEST_CASE("a descriptor outside its limits is reported and its tree is not walked") {

@@ -44,7 +44,8 @@ inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name,
   for (size_t i = 0; i < program.regions.size(); ++i)
     bound[i] = program.regions[i].name == "pool"    ? all[0]
                : program.regions[i].name == "space" ? all[1]
-                                                    : all[2];
+               : program.regions[i].name == "alloc" ? all[2]
+                                                    : all[3];
   return engine.run(builtin(name), {bound, arguments, payload, reply});
 }
 

@@ -18,9 +18,9 @@ class TestPool {
   // `data_frames` frames for tables and pages.
   explicit TestPool(uint64_t data_frames)
       : frames_(nic::pool::kFirstDataFrame + data_frames),
-        base_(static_cast<std::byte*>(std::aligned_alloc(kPageSize, frames_ << kPageShift)),
-              &std::free) {
-    std::memset(base_.get(), 0, frames_ << kPageShift);
+        bytes_(round_up(nic::pool::pool_bytes_for(frames_), kPageSize)),
+        base_(static_cast<std::byte*>(std::aligned_alloc(kPageSize, bytes_)), &std::free) {
+    std::memset(base_.get(), 0, bytes_);
     auto& header = at<nic::pool::PoolHeader>(0);
     header.magic = nic::pool::kPoolMagic;
     header.frame_count = frames_;
@@ -49,6 +49,7 @@ class TestPool {
     space(index).levels = levels;
     space(index).max_pages = max_pages;
     space(index).state = static_cast<uint64_t>(nic::pool::SpaceState::kLive);
+    space(index).self = nic::pool::descriptor_offset(index);
   }
 
   // Frames by hand, for planting defects: what the operators do, without their speed or atomicity.
@@ -65,10 +66,10 @@ class TestPool {
   uint64_t map(uint32_t index, uint64_t page) {
     auto& descriptor = space(index);
     if (descriptor.root == 0) {
-      descriptor.root = take_frame();
+      descriptor.root = nic::pool::entry_of(take_frame());
       ++descriptor.tables;
     }
-    uint64_t table = descriptor.root;
+    uint64_t table = nic::pool::frame_of(descriptor.root);
     for (auto level = static_cast<uint32_t>(descriptor.levels); level > 1; --level) {
       uint64_t& word = entry(table, nic::pool::entry_index(page, level));
       if (word == 0) {
@@ -83,10 +84,15 @@ class TestPool {
     return nic::pool::frame_of(leaf);
   }
 
-  std::span<std::byte> bytes() { return {base_.get(), frames_ << kPageShift}; }
+  nic::pool::FrameReferences& references(uint64_t frame) {
+    return at<nic::pool::FrameReferences>(nic::pool::references_offset(frames_) +
+                                          frame * sizeof(nic::pool::FrameReferences));
+  }
+
+  std::span<std::byte> bytes() { return {base_.get(), bytes_}; }
   uint64_t frames() const { return frames_; }
 
-  // The regions of the page-table operators: 0 pool, 1 space, 2 alloc.
+  // The regions of the page-table operators: 0 pool, 1 space, 2 alloc, 3 refs.
   nic::RegionTable regions(uint32_t index) {
     nic::RegionTable table{};
     table[0] = {base_.get(), frames_ << kPageShift, nic::Permission::kReadWriteAtomic};
@@ -94,11 +100,14 @@ class TestPool {
                 nic::Permission::kReadWriteAtomic};
     table[2] = {base_.get() + nic::pool::kAllocOffset, sizeof(nic::pool::AllocHeader),
                 nic::Permission::kReadWriteAtomic};
+    table[3] = {base_.get() + nic::pool::references_offset(frames_),
+                frames_ * sizeof(nic::pool::FrameReferences), nic::Permission::kReadWriteAtomic};
     return table;
   }
 
  private:
   uint64_t frames_;
+  uint64_t bytes_;
   std::unique_ptr<std::byte, void (*)(void*)> base_;
 };
 

@@ -38,12 +38,14 @@ VerifiedProgram find_builtin(std::span<const BuiltinOperator> operators, std::st
 // Two programs that should do the same.
 class Pair {
  public:
-  Pair(std::span<const BuiltinOperator> operators, const std::string& name)
+  enum class Loads { kAsMany, kFewer };  // does the one from C look at as much memory?
+  Pair(std::span<const BuiltinOperator> operators, const std::string& name, Loads loads = Loads::kAsMany)
       : by_hand_(find_builtin(operators, name)), from_c_(verified(compile_example(name).program)) {
     CHECK(from_c_.program().regions == by_hand_.program().regions);
     CHECK(from_c_.program().arguments == by_hand_.program().arguments);
     CHECK(from_c_.bounds().steps * 2 <= by_hand_.bounds().steps * 3);
-    CHECK(from_c_.bounds().loads == by_hand_.bounds().loads);
+    CHECK(from_c_.bounds().loads <= by_hand_.bounds().loads);
+    CHECK((from_c_.bounds().loads == by_hand_.bounds().loads) == (loads == Loads::kAsMany));
     CHECK(from_c_.bounds().lines == by_hand_.bounds().lines);
   }
 
@@ -87,7 +89,8 @@ struct Data {
 }  // namespace
 
 TEST_CASE("the page walk from C does what the hand-written one does") {
-  Pair pt_read(pagetable::builtin_operators(), "pt_read");
+  // The one from C is for spaces that are never cloned: it does not look at the generation.
+  Pair pt_read(pagetable::builtin_operators(), "pt_read", Pair::Loads::kFewer);
   std::mt19937_64 random(11);
   for (const uint32_t levels : {1u, 2u, 4u, 5u}) {
     pagetable::TestPool pool(4000);

@@ -32,8 +32,8 @@ bool map_page(Pool& pool, pool::SpaceDescriptor& space, uint64_t page) {
     if (frame != 0) std::fill_n(words(pool, frame), pool::kEntriesPerTable, 0);
     return frame;
   };
-  if (space.root == 0 && (space.root = take_zeroed()) == 0) return false;
-  uint64_t table = space.root;
+  if (space.root == 0 && (space.root = pool::entry_of(take_zeroed())) == 0) return false;
+  uint64_t table = pool::frame_of(space.root);
   for (auto level = static_cast<uint32_t>(space.levels); level >= 1; level--) {
     uint64_t& entry = words(pool, table)[pool::entry_index(page, level)];
     if (entry == 0) {
@@ -136,7 +136,8 @@ TEST_CASE("releasing a tree gives back every table and page, at any depth") {
            .pages = 0,
            .tables = 0,
            .state = 1,
-           .reserved = {}};
+           .generation = 0,
+           .self = 0};
   std::mt19937_64 random(levels);
   std::set<uint64_t> pages;
   for (uint32_t i = 0; i < 300; i++) pages.insert(random() % pool.max_pages());
@@ -154,11 +155,12 @@ TEST_CASE("releasing a tree gives back every table and page, at any depth") {
 TEST_CASE("a tree with entries that point nowhere loses those and nothing else") {
   Pool pool = make_pool(512);
   auto& space = pool.descriptor(0);
-  space = {.root = 0, .levels = 4, .max_pages = pool.max_pages(), .pages = 0, .tables = 0, .state = 1, .reserved = {}};
+  space = {.root = 0, .levels = 4, .max_pages = pool.max_pages(), .pages = 0, .tables = 0, .state = 1, .generation = 0,
+           .self = 0};
   REQUIRE(map_page(pool, space, 7));
-  words(pool, space.root)[9] = pool::entry_of(512);
-  words(pool, space.root)[10] = pool::entry_of(1);
-  words(pool, space.root)[11] = ~uint64_t{0};
+  words(pool, pool::frame_of(space.root))[9] = pool::entry_of(512);
+  words(pool, pool::frame_of(space.root))[10] = pool::entry_of(1);
+  words(pool, pool::frame_of(space.root))[11] = ~uint64_t{0};
   const Pool::Released released = pool.release_tree(space);
   CHECK(released.frames == PageCount{5});
   CHECK(released.bad_entries == 3);
