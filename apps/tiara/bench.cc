@@ -1,4 +1,5 @@
 // `tiara bench NAME`: one line here for each workload folder of apps/.
+#include "apps/clone/bench.h"
 #include "apps/common/command.h"
 #include "apps/engine/bench.h"
 #include "apps/memcached/bench.h"
@@ -10,6 +11,7 @@ namespace {
 
 // Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
 constexpr Command kBenchmarks[] = {
+    {"clone", "an address space copied on the node, then changed on both sides", clone::bench_main},
     {"engine", "one page walk: interpreter, JIT, C++", engine::bench_main},
     {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
      memcached::bench_main},
