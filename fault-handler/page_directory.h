@@ -61,6 +61,8 @@ class ClusterWord {
     while (!raw_.compare_exchange_weak(seen, (seen & ~kSlotMask) | stored, std::memory_order_relaxed)) {
     }
   }
+  // In a forked child: neither the queue nor the staging range that the word spoke of came along.
+  void reset_after_fork() { raw_.store(0, std::memory_order_relaxed); }
   static constexpr uint32_t kMaxSlots = (1u << 20) - 1;
 
   // Time is counted in fetches of the whole space, modulo 256: enough for "a moment ago", which is all that is asked.

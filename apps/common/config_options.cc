@@ -38,6 +38,8 @@ constexpr ConfigOption kOptions[] = {
     {"zero-detection", "TIARA_ZERO_DETECTION", "on|off",
      "pages of zeros need no frame (default on)"},
     {"near", "TIARA_NEAR", "RULES", "what is never far, as in 'calloc>=1M' (docs/operating.md)"},
+    {"fork", "TIARA_FORK", "clone|near",
+     "a forked child gets a copy of the far memory (clone, default), or what was here at the fork"},
     {"children", "TIARA_CHILDREN", "far|near",
      "do child programs get far memory too (default far)"},
     {"node-timeout", "TIARA_NODE_TIMEOUT_MS", "TIME",

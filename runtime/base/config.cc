@@ -24,6 +24,7 @@ constexpr Name<EvictOn> kEvictOns[] = {{"auto", EvictOn::kAuto},
                                        {"thread", EvictOn::kDedicatedThread}};
 constexpr Name<EvictionPolicy> kPolicies[] = {
     {"fifo", EvictionPolicy::kFifo}, {"clock", EvictionPolicy::kClock}, {"s3fifo", EvictionPolicy::kS3Fifo}};
+constexpr Name<ForkMode> kForkModes[] = {{"clone", ForkMode::kClone}, {"near", ForkMode::kNear}};
 constexpr Name<Children> kChildren[] = {{"far", Children::kFar}, {"near", Children::kNear}};
 constexpr Name<bool> kSwitches[] = {{"on", true}, {"off", false}};
 
@@ -140,6 +141,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_CLEAN_DETECTION", std::string(name_of(kSwitches, clean_detection))},
       {"TIARA_ZERO_DETECTION", std::string(name_of(kSwitches, zero_detection))},
       {"TIARA_NEAR", near_rules},
+      {"TIARA_FORK", std::string(name_of(kForkModes, fork))},
       {"TIARA_CHILDREN", std::string(name_of(kChildren, children))},
       {"TIARA_NODE_TIMEOUT_MS", std::to_string(node_timeout.count())},
       {"TIARA_CHAOS", std::to_string(chaos_seed)},
@@ -185,6 +187,8 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
                                     {"TIARA_ZERO_DETECTION", &config.zero_detection}})
     if (is_set(name)) TIARA_TRY_VOID(parse_name(kSwitches, name, value_of(name), *field));
   if (is_set("TIARA_NEAR")) config.near_rules = value_of("TIARA_NEAR");
+  if (is_set("TIARA_FORK"))
+    TIARA_TRY_VOID(parse_name(kForkModes, "TIARA_FORK", value_of("TIARA_FORK"), config.fork));
   if (is_set("TIARA_CHILDREN"))
     TIARA_TRY_VOID(parse_name(kChildren, "TIARA_CHILDREN", value_of("TIARA_CHILDREN"), config.children));
   if (is_set("TIARA_NODE_TIMEOUT_MS")) {

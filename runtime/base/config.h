@@ -19,6 +19,7 @@ enum class FaultMode : uint8_t { kAuto, kMessage, kSignal, kHybrid };
 enum class EvictWith : uint8_t { kAuto, kMove, kCopy };          // how a page leaves: UFFDIO_MOVE, or protect + copy
 enum class EvictOn : uint8_t { kAuto, kFaultingThread, kDedicatedThread };
 enum class EvictionPolicy : uint8_t { kFifo, kClock, kS3Fifo };   // runtime/residency/resident_order.h
+enum class ForkMode : uint8_t { kClone, kNear };                  // what a forked child has of its parent's far memory
 enum class Children : uint8_t { kFar, kNear };                   // do child processes get far memory of their own?
 
 // `--local`: bytes, or a share of the most far memory the program has had so far.
@@ -41,6 +42,7 @@ struct Config {
   bool clean_detection = true;
   bool zero_detection = true;
   std::string near_rules;            // placement rules, see runtime/placement/rules.h
+  ForkMode fork = ForkMode::kClone;
   Children children = Children::kFar;
   std::chrono::milliseconds node_timeout{30'000};
   uint64_t chaos_seed = 0;           // not 0: pages are taken away at random moments (testing)

@@ -39,7 +39,8 @@ namespace tiara::stats {
   X(pin_faults, "pages", "pages fetched because a system call was about to use them")                \
   X(chaos_evictions, "pages", "pages taken away at random (testing)")                                \
   X(forks_near, "forks", "forks while nothing was away")                                             \
-  X(forks_away, "forks", "forks while pages were away: the child fails closed")
+  X(forks_away, "forks", "forks while pages were away")                                              \
+  X(forks_cloned, "forks", "forks whose child got far memory of its own, a copy of this one")
 
 #define TIARA_GAUGES(X)                                                                              \
   X(far_pages, "pages", "far pages that hold data, here or on the node")                             \

@@ -93,12 +93,18 @@ void after_fork_in_parent() noexcept {
   unlock_mappings();
 }
 
+stats::ProcessStats& claim_own_stats() noexcept {
+  stats::ProcessStats& own = claim_stats_slot(config->stats_path, config->node);
+  memcpy(own.mode, slot->mode, sizeof own.mode);
+  slot = &own;
+  return own;
+}
+
 void after_fork_in_child() noexcept {
   unlock_mappings();
   FarMemory* far = FarMemory::instance();
   if (far == nullptr) return;
-  far->after_fork_in_child();
-  placement::heap::switch_to_near();
+  if (!far->after_fork_in_child(claim_own_stats)) placement::heap::switch_to_near();
   guard_system_calls(*far);
   protect_descriptors(far->descriptors());
 }

@@ -4,10 +4,13 @@
 #include <array>
 #include <cerrno>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fault-handler/delivery_signal.h"
 #include "fault-handler/service_thread.h"
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 #include "runtime/base/stats.h"
 #include "runtime/os/clock.h"
 #include "runtime/residency/far_space.h"
@@ -85,14 +88,47 @@ enum class Role : uint8_t {
 struct FarMemory::State {
   FarSpace* space = nullptr;
   Role role = Role::kPager;
+  const Config* config = nullptr;  // a copy that lives for ever
   bool was_anything_away = false;  // between before_fork and its end
+  bool has_clone = false;          // likewise: the store made a copy for the child
   std::array<int, kMaxDescriptors> descriptors{};
   size_t descriptor_count = 0;
   residency::ForkedChild child;
   // What after_fork_* restores. While a fork is under way a handler could map memory and wait for the lock for ever.
   uint64_t fork_mask = 0;
   std::span<const int> all_descriptors() const { return {descriptors.data(), descriptor_count}; }
+
+  // Threads, and the descriptors that the program must not close.
+  Result<void> set_going(residency::StoreConnection& connection);
+  // In a forked child: a pager of its own on the copy that the store made. An error changes nothing that the child
+  // needs to fail closed.
+  Result<void> become_pager(stats::ProcessStats& own);
 };
+
+Result<void> FarMemory::State::set_going(residency::StoreConnection& connection) {
+  descriptor_count = 0;
+  const auto remember = [&](int descriptor) {
+    if (descriptor >= 0 && descriptor_count < kMaxDescriptors) descriptors[descriptor_count++] = descriptor;
+  };
+  remember(space->uffd().descriptor());
+  for (const int descriptor : connection.descriptors()) remember(descriptor);
+  const auto keep_house = [](void* of) { static_cast<residency::StoreConnection*>(of)->keep_house(); };
+  TIARA_TRY_VOID(space->start_threads(*config, all_descriptors(), {keep_house, &connection}));
+  remember(space->keeper_descriptor());
+  return {};
+}
+
+Result<void> FarMemory::State::become_pager(stats::ProcessStats& own) {
+  std::unique_ptr<residency::StoreConnection>& connection = acquired().connection;
+  TIARA_TRY(fault::Userfaultfd uffd, residency::open_for(space->choice()));
+  TIARA_TRY(auto connected, connection->connect_in_child());
+  TIARA_TRY(FarSpace* inherited, FarSpace::inherit(*space, *config, std::move(uffd), connected->store(), own));
+  // The parent's connection is neither closed nor destroyed here: what it speaks to is the parent's.
+  (void)connection.release();
+  connection = std::move(connected);
+  space = inherited;
+  return set_going(*connection);
+}
 
 Result<void> FarMemory::acquire_privileged(const Config& config) {
   start_lock.acquire();
@@ -120,14 +156,8 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   TIARA_TRY(State* state, residency::make_near_object<State>());
   TIARA_TRY(state->space, FarSpace::create(config, mine.choice, std::move(*mine.uffd), mine.connection->store(),
                                            mine.connection->max_pages(), stats));
-  const auto remember = [&](int descriptor) {
-    if (descriptor >= 0 && state->descriptor_count < kMaxDescriptors)
-      state->descriptors[state->descriptor_count++] = descriptor;
-  };
-  remember(state->space->uffd().descriptor());
-  for (const int descriptor : mine.connection->descriptors()) remember(descriptor);
-  TIARA_TRY_VOID(state->space->start_threads(config, state->all_descriptors()));
-  remember(state->space->keeper_descriptor());
+  state->config = new Config(config);
+  TIARA_TRY_VOID(state->set_going(*mine.connection));
   // FarMemory has a private constructor, so the object is made here rather than by make_near_object.
   alignas(FarMemory) static std::byte storage[sizeof(FarMemory)];
   auto* memory = new (storage) FarMemory;
@@ -229,22 +259,52 @@ void FarMemory::before_fork() noexcept {
   stats::Counters& counters = space.pager().parts().counters();
   state_->was_anything_away = counters.remote_pages.load(std::memory_order_relaxed) != 0;
   stats::bump(state_->was_anything_away ? counters.forks_away : counters.forks_near);
+  state_->has_clone = false;
+  if (state_->config->fork == ForkMode::kClone) {
+    const auto prepared = acquired().connection->prepare_child();
+    state_->has_clone = prepared.has_value();
+    if (prepared)
+      stats::bump(counters.forks_cloned);
+    else
+      LogLine("a forked child gets no far memory of its own: ").text(prepared.error().message.c_str()).write();
+  }
   space.set_inherited(true);
 }
 
 void FarMemory::after_fork_in_parent() noexcept {
   if (state_->role == Role::kForkedChild) return;
   state_->space->set_inherited(false);
+  if (state_->has_clone) acquired().connection->after_fork_in_parent();
   state_->space->pager().resume();
   const uint64_t mask = state_->fork_mask;
   state_->space->lock().release();
   fault::restore_signals(mask);
 }
 
-void FarMemory::after_fork_in_child() noexcept {
+bool FarMemory::after_fork_in_child(stats::ProcessStats& (*claim_stats)()) noexcept {
+  const bool was_pager = state_->role == Role::kPager;
+  if (was_pager && state_->has_clone) {
+    // Raw closes: these descriptors are guarded against the program's own close(). What the pool of this process lies
+    // in is shared, and stays.
+    for (const int descriptor : state_->all_descriptors())
+      if (!acquired().connection->is_shared_with_child(descriptor)) syscall(SYS_close, descriptor);
+    (void)state_->space->uffd().release().release();
+    state_->descriptor_count = 0;
+    const auto became = state_->become_pager(claim_stats());
+    if (became) {
+      fault::restore_signals(state_->fork_mask);
+      return true;
+    }
+    LogLine("a forked child gets no far memory of its own: ").text(became.error().message.c_str()).write();
+  }
+  become_watcher(was_pager);
+  return false;
+}
+
+void FarMemory::become_watcher(bool was_pager) noexcept {
   FarSpace& space = *state_->space;
   space.signal_stacks().after_fork_in_child();
-  if (state_->role == Role::kPager) {
+  if (was_pager) {
     state_->role = Role::kForkedChild;
     state_->child.begin(space, state_->was_anything_away, state_->all_descriptors());
     space.lock().release();

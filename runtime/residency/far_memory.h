@@ -92,11 +92,13 @@ class FarMemory {
 
   // --- fork (run from pthread_atfork handlers) ---
 
-  void before_fork() noexcept;           // stops evictors at a safe point, lets the child see the range
+  // Stops evictors at a safe point, has the store copy the address space (--fork clone), lets the child see the range.
+  void before_fork() noexcept;
   void after_fork_in_parent() noexcept;
-  // The child keeps what was resident. A page that is away is the parent's alone: touching it ends the child
-  // with one line and kExitForked. New memory of the child is near.
-  void after_fork_in_child() noexcept;
+  // True: the child has far memory of its own, on the copy; its statistics are those that `claim_stats` gives. False:
+  // it keeps what was resident, new memory is near, and a page that is away is the parent's alone: touching it ends
+  // the child with one line and kExitForked.
+  bool after_fork_in_child(stats::ProcessStats& (*claim_stats)()) noexcept;
 
   // Descriptors that the program must not close or replace.
   std::vector<int> descriptors() const;
@@ -110,6 +112,7 @@ class FarMemory {
   size_t size_ = 0;
   DeliveryMode mode_ = DeliveryMode::kMessage;
   struct State;
+  void become_watcher(bool was_pager) noexcept;
   State* state_ = nullptr;
 };
 

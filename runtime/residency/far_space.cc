@@ -8,6 +8,7 @@
 #include "fault-handler/service_thread.h"
 #include "fault-handler/uapi.h"
 #include "runtime/base/check.h"
+#include "runtime/residency/inherited_pages.h"
 #include "runtime/residency/near_object.h"
 
 namespace tiara::residency {
@@ -145,8 +146,10 @@ FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessSta
   parts.staging.release();
 }
 
-Result<void> FarSpace::start_threads(const Config& config, std::span<const int> watched_descriptors) {
+Result<void> FarSpace::start_threads(const Config& config, std::span<const int> watched_descriptors,
+                                     Housekeeping keep_house) {
   if (fault::sends_messages(choice_.delivery)) TIARA_TRY_VOID(messages_.start());
+  keeper_.keep_house(keep_house.run, keep_house.context);
   return keeper_.start(watched_descriptors, config.chaos_seed, mapped_pages, this);
 }
 
@@ -247,21 +250,57 @@ void FarSpace::reclaim_foreign(std::span<std::byte> pages) noexcept {
   TIARA_CHECK(os::raw_mprotect(address, length, PROT_READ | PROT_WRITE) == 0);
 }
 
-void FarSpace::set_inherited(bool is_inherited) noexcept {
-  const int advice = is_inherited ? MADV_DOFORK : MADV_DONTFORK;
-  const uint64_t end = ranges_.high_water().value;
+template <typename F>
+Result<void> FarSpace::for_each_own_run(F use) const noexcept {
+  const uint64_t end = size_ >> kPageShift;
+  const uint64_t used = ranges_.high_water().value;  // beyond it nobody mapped anything
   uint64_t from = 0;
   while (from < end) {
     uint64_t to = from;
-    if (!has_foreign()) {
-      to = end;
-    } else {
-      while (to < end && !load(pager_.parts().directory.word(PageNumber{to})).has(fault::kForeign)) ++to;
-    }
-    if (to > from)
-      TIARA_CHECK(os::raw_madvise(address_of(PageNumber{from}), (to - from) << kPageShift, advice) == 0);
+    if (has_foreign())
+      while (to < used && !load(pager_.parts().directory.word(PageNumber{to})).has(fault::kForeign)) ++to;
+    if (!has_foreign() || to >= used) to = end;
+    if (to > from) TIARA_TRY_VOID(use(std::span(address_of(PageNumber{from}), (to - from) << kPageShift)));
     from = to + 1;
   }
+  return {};
+}
+
+void FarSpace::set_inherited(bool is_inherited) noexcept {
+  const int advice = is_inherited ? MADV_DOFORK : MADV_DONTFORK;
+  const auto advised = for_each_own_run([advice](std::span<std::byte> run) -> Result<void> {
+    TIARA_CHECK(os::raw_madvise(run.data(), run.size(), advice) == 0);
+    return {};
+  });
+  TIARA_CHECK(advised.has_value());
+}
+
+Result<FarSpace*> FarSpace::inherit(FarSpace& parent, const Config& config, fault::Userfaultfd uffd,
+                                    pagetable::PageStore& store, stats::ProcessStats& stats) {
+  const PagerOptions options = options_of(config, parent.choice_.unmap_by);
+  const PageCount pages{parent.size_ >> kPageShift};
+  // Everything that threads of the parent were in the middle of is made anew, and what they know of pages is kept.
+  TIARA_TRY(Pager::Memory memory, Pager::create_memory(pages, options));
+  TIARA_TRY(os::Mapping staging, reserve(memory.staging.range_size(), PROT_READ | PROT_WRITE));
+  TIARA_TRY_VOID(uffd.register_range(staging.span(), parent.choice_.has_write_protect));
+  TIARA_TRY_VOID(parent.for_each_own_run([&](std::span<std::byte> run) {
+    return uffd.register_range(run, parent.choice_.has_write_protect);
+  }));
+  Parts parts{parent.choice_,
+              std::move(uffd),
+              os::Mapping(parent.base_, parent.size_),
+              std::move(staging),
+              std::move(memory),
+              std::move(parent.ranges_),
+              std::move(parent.signal_stacks_),
+              options};
+  parts.memory.directory = std::move(parent.pager_.parts().directory);
+  parts.signal_stacks.after_fork_in_child();
+  TIARA_TRY(FarSpace* space, make_near_object<FarSpace>(std::move(parts), store, stats));
+  space->has_foreign_.store(parent.has_foreign(), std::memory_order_relaxed);
+  settle_inherited_pages(space->pager_, space->high_water(), space->base_);
+  space->set_inherited(false);
+  return space;
 }
 
 }  // namespace tiara::residency

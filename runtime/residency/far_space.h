@@ -30,13 +30,24 @@ struct KernelChoice {
 Result<KernelChoice> choose_for_kernel(const Config& config);
 Result<fault::Userfaultfd> open_for(const KernelChoice& choice);
 
+// Runs about once a second in a thread of ours.
+struct Housekeeping {
+  void (*run)(void*) = nullptr;
+  void* context = nullptr;
+};
+
 class FarSpace {
  public:
   // `store`'s page numbers are below `max_pages`; the reservation may be smaller. `store` and `stats` are borrowed
   // for ever. Threads are started by start_threads().
   static Result<FarSpace*> create(const Config& config, const KernelChoice& choice, fault::Userfaultfd uffd,
                                   pagetable::PageStore& store, PageCount max_pages, stats::ProcessStats& stats);
-  Result<void> start_threads(const Config& config, std::span<const int> watched_descriptors);
+  // In a forked child: far memory of its own, over the addresses and the pages that it inherited from `parent`'s.
+  // `parent` is left behind; what of it is inherited is moved out. `store` holds the copy of the parent's pages.
+  static Result<FarSpace*> inherit(FarSpace& parent, const Config& config, fault::Userfaultfd uffd,
+                                   pagetable::PageStore& store, stats::ProcessStats& stats);
+  Result<void> start_threads(const Config& config, std::span<const int> watched_descriptors,
+                             Housekeeping keep_house = {});
   // Ends the eviction and keeper threads (message handlers stay). For tests that make many spaces.
   void stop_threads_for_testing() noexcept { keeper_.stop(); }
 
@@ -44,6 +55,7 @@ class FarSpace {
   bool contains(const void* address) const noexcept {
     return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(base_) < size_;
   }
+  const KernelChoice& choice() const noexcept { return choice_; }
   fault::Delivery delivery() const noexcept { return choice_.delivery; }
 
   // -1 before start_threads().
@@ -87,6 +99,9 @@ class FarSpace {
     PagerOptions options;
   };
   FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessStats& stats) noexcept;
+  // Runs of pages that the program did not map something of its own over, up to the end of the reservation.
+  template <typename F>
+  Result<void> for_each_own_run(F use) const noexcept;
   std::byte* address_of(PageNumber page) const noexcept { return base_ + (page.value << kPageShift); }
   PageRange range_of(std::span<std::byte> pages) const noexcept { return pages_of(pages.data(), pages.size()); }
 

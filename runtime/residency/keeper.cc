@@ -97,6 +97,7 @@ void Keeper::run_keeper(void* raw) {
   for (int look = 0; !self.is_stopping_.load(std::memory_order_relaxed); ++look) {
     self.measure();
     self.check_descriptors();
+    if (look % kLooksPerMetadataCount == 0 && self.keep_house_ != nullptr) self.keep_house_(self.house_);
     if (look % kLooksPerMetadataCount == 0)
       self.pager_.parts().counters().metadata_bytes.store(self.pager_.metadata().value, std::memory_order_relaxed);
     // A budget that shrank because near memory grew takes effect even if nothing faults.

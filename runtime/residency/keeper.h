@@ -20,6 +20,11 @@ class Keeper {
   // `descriptors`: closing or replacing one of them would make far memory read as zeros or hang; the process is
   // stopped instead. `mapped` tells how much of the space is in use.
   Result<void> start(std::span<const int> descriptors, uint64_t chaos_seed, PageCount (*mapped)(void*), void* context);
+  // Called about once a second from start() on; before it.
+  void keep_house(void (*run)(void*), void* context) noexcept {
+    keep_house_ = run;
+    house_ = context;
+  }
   void stop() noexcept { is_stopping_.store(true, std::memory_order_relaxed); }
 
   // A descriptor of its own that the program must not close either; -1 before start().
@@ -45,6 +50,8 @@ class Keeper {
   uint64_t chaos_state_ = 0;
   PageCount (*mapped_)(void*) = nullptr;
   void* context_ = nullptr;
+  void (*keep_house_)(void*) = nullptr;
+  void* house_ = nullptr;
   std::atomic<bool> is_stopping_{false};
 };
 

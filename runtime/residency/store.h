@@ -19,8 +19,21 @@ class StoreConnection {
   virtual ~StoreConnection() = default;
   virtual pagetable::PageStore& store() noexcept = 0;
   virtual PageCount max_pages() const noexcept = 0;
-  // Descriptors of the connection, which the program must not close; empty for loop:.
+  // Descriptors of the connection, which the program must not close.
   virtual std::span<const int> descriptors() const noexcept = 0;
+
+  // --- fork: prepare_child() and then one of after_fork_in_parent() and connect_in_child(), on both sides ---
+
+  // While nobody writes to the store: copies it, in constant time, for the child that is about to be made.
+  virtual Result<void> prepare_child() = 0;
+  // Also when there is no child after all.
+  virtual void after_fork_in_parent() noexcept = 0;
+  // A connection of the child's own to its copy; this one is the parent's and is left alone from now on.
+  virtual Result<std::unique_ptr<StoreConnection>> connect_in_child() = 0;
+  // One of descriptors() that the child goes on using.
+  virtual bool is_shared_with_child(int) const noexcept { return false; }
+  // About once a second, in a thread of the runtime: takes back what processes left that have ended.
+  virtual void keep_house() noexcept {}
 };
 
 // Connects to config.node and makes an address space there.
