@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """man_pages.py TIARA FOLDER: writes the man page of every command into FOLDER, which is below the installation's prefix
-when meson calls this at installation, and a folder as it stands otherwise. The pages come from `tiara COMMAND --man`."""
+when meson calls this at installation, and a folder as it stands otherwise. The pages come from `tiara COMMAND
+--man`."""
 import os
 import re
 import subprocess

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""doctor.py TIARA: `tiara doctor` tries far memory out and says what it found, what it would do for a program, and what to
-do about a mode that cannot be had. Exits 77 with the reason where no delivery mode works."""
+"""doctor.py TIARA: `tiara doctor` tries far memory out and says what it found, what it would do for a program, and what
+to do about a mode that cannot be had. Exits 77 with the reason where no delivery mode works."""
 import json
 import os
 import subprocess

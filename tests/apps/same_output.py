@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""same_output.py TIARA MODE PROGRAM [--full]: one of Debian's programs, unmodified, with and without far memory. Its output
-and exit status must be the same, with plain eviction and with chaos eviction, and pages must really have been away.
---full: 300 MB of objects or lines, a million rows, 64 MiB of them here, without chaos; for a quiet machine and minutes.
-Exits 77 with the reason when the program, or userfaultfd, cannot be had."""
+"""same_output.py TIARA MODE PROGRAM [--full]: one of Debian's programs, unmodified, with and without far memory. Its
+output and exit status must be the same, with plain eviction and with chaos eviction, and pages must really have
+been away. --full: 300 MB of objects or lines, a million rows, 64 MiB of them here, without chaos; for a quiet
+machine and minutes. Exits 77 with the reason when the program, or userfaultfd, cannot be had."""
 import json
 import os
 import shutil
@@ -79,7 +79,8 @@ def skip(why):
 
 
 def run(command, text):
-    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=None if FULL else TIME_LIMIT_S, check=False)
+    limit = None if FULL else TIME_LIMIT_S
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=limit, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
