@@ -195,18 +195,24 @@ def run_daemon(far, folder):
         replies = link.makefile("rb")
         with open(pid_file, encoding="utf-8") as file:
             pid = int(file.read())
-        for key in range(KEYS):
-            data = value(key, 1)
-            link.sendall(b"set k%d 0 0 %d\r\n%s\r\n" % (key, len(data), data))
-            assert replies.readline() == b"STORED\r\n"
+        for first in range(0, KEYS, 100):
+            keys = range(first, first + 100)
+            link.sendall(b"".join(b"set k%d 0 0 %d\r\n%s\r\n" % (key, len(value(key, 1)), value(key, 1))
+                                  for key in keys))
+            assert all(replies.readline() == b"STORED\r\n" for key in keys), "a value was not stored"
         with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
             assert "tiara-pool" in file.read(), "the daemon has no far memory"
-        for key in range(KEYS):
-            link.sendall(b"get k%d\r\n" % key)
-            header = replies.readline().split()
-            assert replies.read(int(header[3]) + 2)[:-2] == value(key, 1), f"wrong value of key {key}"
+        for first in range(0, KEYS, 50):
+            keys = range(first, first + 50)
+            link.sendall(b"get " + b" ".join(b"k%d" % key for key in keys) + b"\r\n")
+            for key in keys:
+                header = replies.readline().split()
+                assert replies.read(int(header[3]) + 2)[:-2] == value(key, 1), f"wrong value of key {key}"
             assert replies.readline() == b"END\r\n"
     finally:
+        if pid is None and os.path.exists(pid_file):
+            with open(pid_file, encoding="utf-8") as file:
+                pid = int(file.read())
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
 
