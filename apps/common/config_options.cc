@@ -21,7 +21,8 @@ constexpr ConfigOption kOptions[] = {
      "most far memory "
      "it has had (default 50%)"},
     {"node", "TIARA_NODE", "URL",
-     "where far pages go: loop: (a pool in the program itself, default) or shm://PATH"},
+     "where far pages go: loop: (a pool in the program itself, default), shm://PATH or "
+     "tcp://HOST:PORT"},
     {"pool", "TIARA_POOL", "SIZE",
      "size of the embedded pool of loop: (default: most of the available memory)"},
     {"fault", "TIARA_FAULT", "MODE", "how faults are delivered: auto (default), signal or message"},
@@ -44,6 +45,9 @@ constexpr ConfigOption kOptions[] = {
      "do child programs get far memory too (default far)"},
     {"node-timeout", "TIARA_NODE_TIMEOUT_MS", "TIME",
      "a node that does not answer for this long is lost, as in 500ms or 30s (default 30s)"},
+    {"inject", "TIARA_INJECT", "PLAN",
+     "for tests: make the link to the node worse, as in 'one_way=5us,corrupt=0.001,seed=7' "
+     "(docs/operating.md)"},
     {"chaos", "TIARA_CHAOS", "SEED",
      "for tests: take pages away at random moments; 0 = off (default)"},
 };

@@ -18,16 +18,22 @@ constexpr std::chrono::milliseconds kPatience{3'000};
 constexpr Bytes kLeastRoom{1 * kMiB};
 
 std::optional<Obstacle> check_node(const Config& config) {
+  if (const auto plan = nic::parse_fault_plan(config.inject); !plan)
+    return Obstacle{kExitUsage, "--inject: " + plan.error().message};
   if (config.node == "loop:") return std::nullopt;
-  if (!config.node.starts_with("shm://"))
-    return Obstacle{kExitUsage, fmt::format("--node {}: no such transport; use loop: or shm://PATH",
-                                            config.node)};
+  if (!config.node.starts_with("shm://") && !config.node.starts_with("tcp://"))
+    return Obstacle{
+        kExitUsage,
+        fmt::format("--node {}: no such transport; use loop:, shm://PATH or tcp://HOST:PORT",
+                    config.node)};
   nic::ConnectOptions options;
   options.node_timeout = std::min(config.node_timeout, kPatience);
   const auto channel = nic::connect(config.node, options);
   const auto info =
       channel ? (*channel)->info() : Result<nic::NodeInfo>(std::unexpected(channel.error()));
   if (!info) {
+    if (info.error().code == ErrorCode::kInvalidInput)
+      return Obstacle{kExitUsage, fmt::format("--node {}: {}", config.node, info.error().message)};
     const bool is_forbidden = info.error().code == ErrorCode::kNoPermission;
     return Obstacle{is_forbidden ? kExitNoPermission : kExitUnavailable, info.error().message};
   }

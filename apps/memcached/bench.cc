@@ -174,7 +174,7 @@ void add_options(CommandLine& app, RawOptions& raw, BenchOptions& options) {
       ->comma_separated()
       ->option_text("P,...");
   app.add_option("--contestants", raw.kinds,
-                 "any of local, tiara, tiara-node, zram (default local,tiara,zram)")
+                 "any of local, tiara, tiara-node, tiara-tcp, zram (default local,tiara,zram)")
       ->comma_separated()
       ->option_text("NAME,...");
   app.add_option("--keys", workload.keys, "number of values (default 600000)")

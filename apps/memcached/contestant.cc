@@ -82,16 +82,17 @@ std::string_view to_string(Kind kind) {
     case Kind::kLocal: return "local";
     case Kind::kTiara: return "tiara";
     case Kind::kTiaraNode: return "tiara-node";
+    case Kind::kTiaraTcp: return "tiara-tcp";
     case Kind::kZram: return "zram";
   }
   return "unknown";
 }
 
 Result<Kind> parse_kind(std::string_view name) {
-  for (const Kind kind : {Kind::kLocal, Kind::kTiara, Kind::kTiaraNode, Kind::kZram})
+  for (const Kind kind : {Kind::kLocal, Kind::kTiara, Kind::kTiaraNode, Kind::kTiaraTcp, Kind::kZram})
     if (name == to_string(kind)) return kind;
   return fail(ErrorCode::kInvalidInput,
-              fmt::format("'{}' is not a contestant; use local, tiara, tiara-node or zram", name));
+              fmt::format("'{}' is not a contestant; use local, tiara, tiara-node, tiara-tcp or zram", name));
 }
 
 std::string Contestant::name() const {
@@ -138,8 +139,14 @@ Result<std::unique_ptr<Server>> Server::start(const Contestant& contestant,
       Config config = options.config;
       config.node = options.node_url;
       if (config.node.empty()) {
-        TIARA_TRY(config.node, server->start_node(pool));
+        TIARA_TRY(config.node, server->start_node(pool, Link::kShm));
       }
+      TIARA_TRY_VOID(server->add_tiara(child, config, limit, pool));
+      break;
+    }
+    case Kind::kTiaraTcp: {
+      Config config = options.config;
+      TIARA_TRY(config.node, server->start_node(pool, Link::kTcp));
       TIARA_TRY_VOID(server->add_tiara(child, config, limit, pool));
       break;
     }
@@ -161,14 +168,14 @@ Result<void> Server::add_tiara(ChildOptions& child, Config config, Bytes limit, 
   return {};
 }
 
-Result<std::string> Server::start_node(Bytes pool) {
+Result<std::string> Server::start_node(Bytes pool, Link link) {
   char folder[] = "/tmp/tiara-bench-XXXXXX";
   if (mkdtemp(folder) == nullptr) return std::unexpected(system_error("mkdtemp", folder));
   folder_.path = folder;
   // memcached gives up root (-u nobody) and may connect afterwards.
   if (chmod(folder, 0711) != 0) return std::unexpected(system_error("chmod", folder));
   const std::string path = fmt::format("{}/node.sock", folder);
-  const std::string url = "shm://" + path;
+  const std::string url = link == Link::kShm ? "shm://" + path : "tcp://127.0.0.1:0";
   TIARA_TRY(const UniqueFd output, os::create_memfd("tiara-node-output", Bytes{0}));
   TIARA_TRY(node_, Child::spawn({.path = "/proc/self/exe",
                                  .arguments = {"tiara", "node", "--listen", url, "--memory",
@@ -180,10 +187,12 @@ Result<std::string> Server::start_node(Bytes pool) {
     if (const auto exit = node_.wait_for(milliseconds(20)))
       return fail(ErrorCode::kUnavailable,
                   fmt::format("tiara node {}: {}", exit->describe(), last_line_of(output)));
-    if (access(path.c_str(), F_OK) == 0) {
-      (void)chmod(path.c_str(), 0666);
-      return url;
-    }
+    // It says where it serves when it does: "... of memory at URL with ...".
+    const std::string line = last_line_of(output);
+    const size_t at = line.find(" at "), end = line.find(" with ");
+    if (at == std::string::npos || end == std::string::npos) continue;
+    if (link == Link::kShm) (void)chmod(path.c_str(), 0666);
+    return line.substr(at + 4, end - at - 4);
   }
   return fail(ErrorCode::kTimedOut,
               fmt::format("tiara node did not listen within {} s", kStartLimit.count() / 1000));

@@ -17,7 +17,7 @@
 
 namespace tiara::apps::memcached {
 
-enum class Kind { kLocal, kTiara, kTiaraNode, kZram };
+enum class Kind { kLocal, kTiara, kTiaraNode, kTiaraTcp, kZram };
 std::string_view to_string(Kind kind);
 Result<Kind> parse_kind(std::string_view name);
 
@@ -57,7 +57,8 @@ class Server {
  private:
   Server() = default;
   Result<void> add_tiara(ChildOptions& child, Config config, Bytes limit, Bytes pool);
-  Result<std::string> start_node(Bytes pool);
+  enum class Link { kShm, kTcp };
+  Result<std::string> start_node(Bytes pool, Link link);
   Result<void> add_zram(ChildOptions& child, Bytes limit, Bytes swap);
   Result<void> launch(ChildOptions& child);
 

@@ -89,7 +89,8 @@ nlohmann::json ratios_json(const Report& report, const Outcome& outcome) {
 }
 
 bool is_tiara(const Outcome& outcome) {
-  return outcome.contestant.kind == Kind::kTiara || outcome.contestant.kind == Kind::kTiaraNode;
+  const Kind kind = outcome.contestant.kind;
+  return kind == Kind::kTiara || kind == Kind::kTiaraNode || kind == Kind::kTiaraTcp;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "apps/common/command.h"
 #include "apps/common/command_line.h"
+#include "apps/common/config_options.h"
 #include "apps/tiara/commands.h"
 #include "nic/engine/jit.h"
 #include "nic/node/memory_node.h"
@@ -46,13 +47,13 @@ int serve_until_told(const std::string& url, const nic::NodeConfig& config,
   if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
   const auto server = nic::serve(url, **node, server_config);
   if (!server) {
-    const bool is_malformed = !url.starts_with("shm://");
+    const bool is_malformed = server.error().code == ErrorCode::kInvalidInput && !url.starts_with("shm://");
     return complain(is_malformed ? kExitUsage : kExitOsError,
                     "--listen " + url + ": " + server.error().message);
   }
-  fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}\n",
-             format_bytes((*node)->stats().pool.total.bytes()), url, (*server)->workers(),
-             getpid());
+  fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n",
+             format_bytes((*node)->stats().pool.total.bytes()), (*server)->url(),
+             (*server)->workers(), getpid(), (*server)->moves_bytes_with());
   std::fflush(stdout);
   wait_for_signal();
   const auto stats = (*node)->stats();
@@ -68,12 +69,13 @@ int serve_until_told(const std::string& url, const nic::NodeConfig& config,
 
 int node_main(int argc, char** argv) {
   CommandLine app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
-  std::string url, memory = "0", engine = "auto";
+  std::string url, memory = "0", engine = "auto", lease = "30s", io = "auto";
   nic::NodeConfig config;
   nic::ServerConfig server;
   bool serves_baselines = false;
   app.add_option("--listen", url,
-                 "where to serve: shm://PATH, a UNIX socket for processes of this machine")
+                 "where to serve: shm://PATH, a UNIX socket for processes of this machine, or "
+                 "tcp://HOST:PORT (port 0: any that is free)")
       ->required()
       ->option_text("URL");
   app.add_option("--memory", memory,
@@ -83,6 +85,15 @@ int node_main(int argc, char** argv) {
                  "threads that run operators (default: one for every four CPUs)")
       ->option_text("N")
       ->range(0, 256);
+  app.add_option("--lease", lease,
+                 "tcp: how long a client that lost its connection may take to come back before its "
+                 "pages are given up, as in 30s (default)")
+      ->option_text("TIME");
+  app.add_option("--io", io,
+                 "tcp: how bytes are moved: auto (default: io_uring where it is allowed), io_uring or "
+                 "sockets")
+      ->option_text("HOW")
+      ->one_of({"auto", "io_uring", "sockets"});
   app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")
       ->option_text("N")
       ->range(1, 5);
@@ -94,6 +105,10 @@ int node_main(int argc, char** argv) {
                "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
                "bench pagewalk'");
   if (const auto status = app.parse(argc, argv)) return *status;
+  const auto lease_time = parse_duration(lease);
+  if (!lease_time) return complain(kExitUsage, "--lease: " + lease_time.error().message);
+  server.lease = *lease_time;
+  server.io = *os::parse_io_backend(io);
   const auto size = parse_bytes(memory);
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
   if (size->value != 0 && *size < kMinMemory)

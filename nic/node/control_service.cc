@@ -41,6 +41,7 @@ Result<wire::Body> answer_control(Session& session, const wire::ControlHeader& r
       TIARA_TRY_VOID(session.allocate_data(data.space, data.size));
       return wire::Body();
     }
+    case wire::ControlOperation::kLetGo: return wire::Body();  // the server's to act on, if it has leases
   }
   return fail(ErrorCode::kInvalidInput, "unknown control operation");
 }

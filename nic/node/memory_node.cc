@@ -80,6 +80,12 @@ Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::by
   return outcome;
 }
 
+bool Session::is_repeatable(OperatorId operation) noexcept {
+  if (operation == kOneSidedRead) return true;
+  const OperatorRegistry::Use target = node_.operators_.enter(tenant_, operation);
+  return target.is_valid() && target->is_repeatable;
+}
+
 NodeInfo Session::info() const {
   const PoolStats pool = node_.pool_.stats();
   return {pool.total.bytes(), pool.in_use.bytes(), node_.pool_.levels(), node_.pool_.max_pages(),

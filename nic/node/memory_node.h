@@ -66,6 +66,9 @@ class Session {
   // Counts a frame that could not even be decoded.
   Outcome refuse(Refusal reason) noexcept;
 
+  // Whether running `operation` twice is as good as once: it can change nothing. Any thread.
+  bool is_repeatable(OperatorId operation) noexcept;
+
   NodeInfo info() const;
   Result<AddressSpaceId> create_space(uint64_t max_pages);
   Result<void> destroy_space(AddressSpaceId space);

@@ -52,6 +52,8 @@ Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program progr
   Operator made;
   made.region_count = static_cast<uint32_t>(program.regions.size());
   TIARA_CHECK(made.region_count <= kMaxRegions);
+  made.is_repeatable = std::ranges::all_of(
+      program.regions, [](const RegionDeclaration& region) { return region.permission == Permission::kRead; });
   for (uint32_t i = 0; i < made.region_count; i++) {
     TIARA_TRY(made.bindings[i], bind(program.regions[i], grant));
     made.changes_pool |= made.bindings[i] == RegionBinding::kPool &&

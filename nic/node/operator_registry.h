@@ -93,6 +93,7 @@ class OperatorRegistry {
     bool needs_space = false;
     bool changes_pool = false;  // not for snapshots
     bool is_internal = false;   // the node calls it for a client, who may not call it himself
+    bool is_repeatable = false;  // a program whose every region is read-only: running it again changes nothing
   };
 
   // While a Use lives and is valid, the operator stays.

@@ -1,13 +1,16 @@
 #include "nic/node/server.h"
 
 #include "nic/node/shm_server.h"
+#include "nic/node/tcp_server.h"
 
 namespace tiara::nic {
 
 Result<std::unique_ptr<NodeServer>> serve(std::string_view url, MemoryNode& node, const ServerConfig& config) {
   constexpr std::string_view kShm = "shm://";
   if (url.starts_with(kShm)) return ShmServer::start(std::string(url.substr(kShm.size())), node, config);
-  return fail(ErrorCode::kInvalidInput, "cannot serve \"" + std::string(url) + "\"; use shm://PATH");
+  constexpr std::string_view kTcp = "tcp://";
+  if (url.starts_with(kTcp)) return TcpServer::start(url.substr(kTcp.size()), node, config);
+  return fail(ErrorCode::kInvalidInput, "cannot serve \"" + std::string(url) + "\"; use shm://PATH or tcp://HOST:PORT");
 }
 
 }  // namespace tiara::nic

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "nic/node/memory_node.h"
 #include "runtime/base/error.h"
+#include "runtime/os/stream_loop.h"
 
 namespace tiara::nic {
 
@@ -17,6 +19,10 @@ struct ServerConfig {
   uint32_t max_slots = 64;        // requests that one session may have outstanding
   uint32_t max_connections = 4096;
   std::chrono::milliseconds hello_timeout{5'000};  // a connection that has not said hello by then is closed
+
+  // Stream transports only.
+  std::chrono::milliseconds lease{30'000};  // how long a client that lost its connection may take to come back
+  os::IoBackend io = os::IoBackend::kAuto;
 };
 
 class NodeServer {
@@ -24,9 +30,13 @@ class NodeServer {
   // Stops serving: clients see the node as lost. Their address spaces are reaped.
   virtual ~NodeServer() = default;
   virtual uint32_t workers() const noexcept = 0;
+  // Where clients reach it: the URL that was asked for, with the port that the kernel chose for port 0.
+  virtual std::string url() const = 0;
+  // "io_uring", "sockets" or "shared memory".
+  virtual std::string_view moves_bytes_with() const noexcept = 0;
 };
 
-// `url` is shm://PATH. Serves until the server is destroyed; `node` must outlive it.
+// `url` is shm://PATH or tcp://HOST:PORT (port 0: any). Serves until the server is destroyed; `node` must outlive it.
 Result<std::unique_ptr<NodeServer>> serve(std::string_view url, MemoryNode& node, const ServerConfig& config);
 
 }  // namespace tiara::nic

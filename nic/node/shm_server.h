@@ -26,6 +26,8 @@ class ShmServer final : public NodeServer {
                                                   const ServerConfig& config);
   ~ShmServer() override;
   uint32_t workers() const noexcept override { return static_cast<uint32_t>(workers_.size()); }
+  std::string url() const override { return "shm://" + path_; }
+  std::string_view moves_bytes_with() const noexcept override { return "shared memory"; }
 
  private:
   struct Connection {

@@ -2,6 +2,7 @@
 
 #include "nic/transport/loop_channel.h"
 #include "nic/transport/shm_channel.h"
+#include "nic/transport/tcp_channel.h"
 
 namespace tiara::nic {
 
@@ -18,9 +19,10 @@ Result<std::unique_ptr<Channel>> connect_plainly(std::string_view url, const Con
     return connect_loop(std::shared_ptr<MemoryNode>(std::move(node)), options.embedded.token);
   }
   if (url.starts_with(kShm)) return ShmChannel::connect(std::string(url.substr(kShm.size())), options);
-  return fail(
-      ErrorCode::kInvalidInput,
-      "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop: or shm://PATH");
+  constexpr std::string_view kTcp = "tcp://";
+  if (url.starts_with(kTcp)) return TcpChannel::connect(url.substr(kTcp.size()), options);
+  return fail(ErrorCode::kInvalidInput,
+              "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop:, shm://PATH or tcp://HOST:PORT");
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ struct ConnectOptions {
   std::span<const BuiltinOperator> builtins;
 };
 
-// "loop:" (a node in this process; operators run in the calling thread) or "shm://PATH" (a node on this machine that
-// serves the socket PATH).
+// "loop:" (a node in this process; operators run in the calling thread), "shm://PATH" (a node on this machine that
+// serves the socket PATH) or "tcp://HOST:PORT".
 Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options);
 
 // A loop channel to a node that others hold too (tests, baselines).

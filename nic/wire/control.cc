@@ -111,7 +111,7 @@ class Reader {
 
 bool is_operation(uint8_t value) {
   return value >= static_cast<uint8_t>(ControlOperation::kHello) &&
-         value <= static_cast<uint8_t>(ControlOperation::kAdoptSpace);
+         value <= static_cast<uint8_t>(ControlOperation::kLetGo);
 }
 
 }  // namespace

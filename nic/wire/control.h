@@ -36,6 +36,7 @@ enum class ControlOperation : uint8_t {
   kAllocateData = 6,
   kCloneSpace = 7,
   kAdoptSpace = 8,
+  kLetGo = 9,  // nobody will come back when this connection ends: give everything up at once then
 };
 
 struct ControlHeader {

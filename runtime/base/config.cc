@@ -144,6 +144,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_FORK", std::string(name_of(kForkModes, fork))},
       {"TIARA_CHILDREN", std::string(name_of(kChildren, children))},
       {"TIARA_NODE_TIMEOUT_MS", std::to_string(node_timeout.count())},
+      {"TIARA_INJECT", inject},
       {"TIARA_CHAOS", std::to_string(chaos_seed)},
       {"TIARA_TRACE", trace_path},
       {"TIARA_STATS", stats_path},
@@ -196,6 +197,7 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
                                              value_of("TIARA_NODE_TIMEOUT_MS"), 100, 3'600'000));
     config.node_timeout = std::chrono::milliseconds(ms);
   }
+  if (is_set("TIARA_INJECT")) config.inject = value_of("TIARA_INJECT");
   if (is_set("TIARA_CHAOS")) {
     TIARA_TRY(config.chaos_seed, parse_count("TIARA_CHAOS", value_of("TIARA_CHAOS"), 0, UINT64_MAX));
   }

@@ -30,7 +30,7 @@ struct LocalBudget {
 
 struct Config {
   LocalBudget local;
-  std::string node = "loop:";        // loop: | shm://PATH (later tcp://, rdma://)
+  std::string node = "loop:";        // loop: | shm://PATH | tcp://HOST:PORT
   Bytes pool{};                      // embedded pool for loop:; 0 = most of the memory that is available
   FaultMode fault = FaultMode::kAuto;
   EvictWith evict_with = EvictWith::kAuto;
@@ -45,6 +45,7 @@ struct Config {
   ForkMode fork = ForkMode::kClone;
   Children children = Children::kFar;
   std::chrono::milliseconds node_timeout{30'000};
+  std::string inject;                // a fault plan for the link (nic/transport/fault_injector.h); empty: none
   uint64_t chaos_seed = 0;           // not 0: pages are taken away at random moments (testing)
   std::string trace_path;            // where arrivals of pages are recorded (runtime/base/page_trace.h); empty: not
   std::string stats_path;            // the shared statistics page (runtime/base/stats.h)

@@ -1,6 +1,7 @@
 #include "runtime/os/thread.h"
 
 #include <csignal>
+#include <dlfcn.h>
 #include <memory>
 
 namespace tiara::os {
@@ -17,7 +18,10 @@ Result<Thread> Thread::start(const char* name, std::function<void()> body) {
     (*run)();
     return nullptr;
   };
-  const int error = pthread_create(&thread.handle_, nullptr, entry, owned.get());
+  // libc's own, past any interposer: in a program with far memory this is not one of the program's threads.
+  void* const next = dlsym(RTLD_NEXT, "pthread_create");
+  const auto create = next != nullptr ? reinterpret_cast<decltype(&pthread_create)>(next) : &pthread_create;
+  const int error = create(&thread.handle_, nullptr, entry, owned.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) return std::unexpected(system_error("pthread_create", name, error));
   (void)owned.release();  // the thread's now

@@ -39,7 +39,11 @@ class EmbeddedConnection final : public StoreConnection {
   // `clone`: what the node waits to have adopted; nullptr: a fresh space.
   static Result<std::unique_ptr<EmbeddedConnection>> open(const Config& config, std::shared_ptr<nic::MemoryNode> node,
                                                           const nic::ClonedSpace* clone) {
-    TIARA_TRY(auto channel, nic::connect_loop(node));
+    TIARA_TRY(std::unique_ptr<nic::Channel> channel, nic::connect_loop(node));
+    if (!config.inject.empty()) {
+      TIARA_TRY(const nic::FaultPlan plan, nic::parse_fault_plan(config.inject));
+      channel = std::make_unique<nic::FaultInjector>(std::move(channel), plan);
+    }
     const PageCount max_pages{node->pool().max_pages()};
     constexpr auto kCompletion = pagetable::Completion::kInCaller;
     std::unique_ptr<RemotePageTable> table;

@@ -16,6 +16,9 @@ class ChannelConnection final : public StoreConnection {
   static Result<std::unique_ptr<StoreConnection>> connect(const Config& config, const nic::ClonedSpace* clone) {
     nic::ConnectOptions options;
     options.node_timeout = config.node_timeout;
+    if (!config.inject.empty()) {
+      TIARA_TRY(options.faults, nic::parse_fault_plan(config.inject));
+    }
     TIARA_TRY(std::unique_ptr<nic::Channel> channel, nic::connect(config.node, options));
     TIARA_TRY(const nic::NodeInfo info, channel->info());
     constexpr auto kCompletion = pagetable::Completion::kAtNode;

@@ -42,7 +42,7 @@ LAYERS = [
 # Foreign headers and the only folders that may include them.
 OWNERS = {
     r"linux/userfaultfd\.h": ["fault-handler"],
-    r"liburing\.h": ["nic/transport"],
+    r"liburing\.h": ["runtime/os"],
     r"infiniband/.*": ["nic/transport"],
     r"rdma/.*": ["nic/transport"],
     r"jemalloc/.*": ["runtime/placement"],

@@ -1,7 +1,7 @@
 // Torture: threads hammer a region eight times the budget while pages are taken away at random, and every byte is
 // checked against a shadow in plain memory.
 //
-//   torture --mode message|signal|hybrid --transport loop|shm [--seconds N] [--seed S] [--threads N]
+//   torture --mode message|signal|hybrid --transport loop|shm|tcp [--seconds N] [--seed S] [--threads N]
 //           [--evict-with move|copy] [--evict-on auto|fault|thread] [--cluster N] [--no-chaos] [--no-forks]
 //
 // Each thread owns chunks of pages, cut so that the pager's clusters are shared between threads; a second region is
@@ -92,17 +92,19 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-// A node process of our own: it dies with us.
-pid_t start_node(const std::string& url) {
+// A node process of our own: it dies with us. `url` becomes where it really serves.
+pid_t start_node(std::string& url) {
   int ready[2];
   if (pipe(ready) != 0) usage("pipe failed");
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) {
-    char byte = 0;
+    char text[256];
     close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1) usage("the node did not start");
+    const ssize_t got = read(ready[0], text, sizeof text);
+    if (got <= 0) usage("the node did not start");
     close(ready[0]);
+    url.assign(text, static_cast<size_t>(got));
     return child;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -119,7 +121,8 @@ pid_t start_node(const std::string& url) {
     fprintf(stderr, "node: %s\n", server.error().message.c_str());
     _exit(1);
   }
-  (void)!write(ready[1], "r", 1);
+  const std::string served = (*server)->url();
+  (void)!write(ready[1], served.data(), served.size());
   for (;;) pause();
 }
 
@@ -476,8 +479,11 @@ int main(int argc, char** argv) {
   if (options.transport == "shm") {
     config.node = "shm:///tmp/tiara-torture-" + std::to_string(getpid());
     node = start_node(config.node);
+  } else if (options.transport == "tcp") {
+    config.node = "tcp://127.0.0.1:0";
+    node = start_node(config.node);
   } else if (options.transport != "loop") {
-    usage("the transport is loop or shm");
+    usage("the transport is loop, shm or tcp");
   }
 
   if (const auto installed = fault::install_sigbus_handler(on_sigbus); !installed) usage("no SIGBUS handler");

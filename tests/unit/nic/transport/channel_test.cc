@@ -11,7 +11,10 @@ using namespace tiara::nic::testing;
 
 namespace {
 
-Link::Kind any_transport() { return GENERATE(Link::Kind::kLoop, Link::Kind::kShm); }
+Link::Kind any_transport() {
+  return GENERATE(Link::Kind::kLoop, Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets);
+}
+Link::Kind any_remote_transport() { return GENERATE(Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets); }
 
 std::vector<std::byte> pattern(size_t size, uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -182,10 +185,10 @@ TEST_CASE("many threads share a channel and each gets its own answers") {
 }
 
 TEST_CASE("more callers than slots wait for each other") {
-  const Link link(Link::Kind::kShm);
+  const Link link(any_remote_transport());
   ConnectOptions options;
   options.slots = wire::kMinSlots;
-  const auto channel = nic::connect(link.socket().url(), options);
+  const auto channel = link.try_connect(options);
   REQUIRE(channel);
   const Echo echo(**channel);
   std::atomic<uint32_t> answered{0};
@@ -233,20 +236,71 @@ TEST_CASE("a node with a token serves those who bring it") {
   for (const char* wrong : {"", "open sesam", "open sesame!", "xpen sesame"}) {
     ConnectOptions options;
     options.token = wrong;
-    std::shared_ptr<MemoryNode> shared(&link.node(), [](MemoryNode*) {});
-    const auto channel =
-        kind == Link::Kind::kLoop ? connect_loop(shared, wrong) : nic::connect(link.socket().url(), options);
+    const auto channel = link.try_connect(options);
     REQUIRE_FALSE(channel);
     CHECK(channel.error().code == ErrorCode::kNoPermission);
   }
   CHECK(link.node().stats().sessions_refused == 4);
 }
 
+TEST_CASE("the largest requests and answers fit, many at once") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  std::vector<Ticket> tickets;
+  std::vector<std::vector<std::byte>> sent, rooms(16, std::vector<std::byte>(kMaxReplyBytes));
+  for (size_t i = 0; i < rooms.size(); i++) {
+    sent.push_back(pattern(kMaxPayloadBytes, i));
+    const std::array<std::span<const std::byte>, 1> parts{sent[i]};
+    tickets.push_back(channel->post(echo.request(parts), rooms[i]));
+    REQUIRE(tickets.back().is_valid());
+  }
+  CHECK(channel->call(echo.request({}), {}).outcome.results[0] == 42);
+  for (size_t i = tickets.size(); i-- > 0;) {
+    REQUIRE(channel->collect(tickets[i]).outcome.reply_bytes == kMaxPayloadBytes);
+    CHECK(rooms[i] == sent[i]);
+  }
+}
+
+TEST_CASE("a session's end gives back what it had on the node") {
+  const Link link(any_transport());
+  {
+    const auto channel = link.connect();
+    REQUIRE(channel->create_space(512));
+    CHECK(link.node().stats().spaces == 1);
+  }
+  CHECK(eventually([&] { return link.node().stats().spaces == 0; }));
+}
+
+TEST_CASE("injected faults depend on the seed and not on the transport") {
+  const auto corrupted = [](Link::Kind kind, const char* text) {
+    const Link link(kind);
+    const auto plan = parse_fault_plan(text);
+    REQUIRE(plan);
+    FaultInjector channel(link.connect(), *plan);
+    const Echo echo(channel);
+    std::vector<uint32_t> which;
+    for (uint32_t i = 0; i < 200; i++) {
+      const auto bytes = pattern(64, i);
+      const std::array<std::span<const std::byte>, 1> parts{bytes};
+      std::array<std::byte, 64> room{};
+      REQUIRE(channel.call(echo.request(parts), room).outcome.reply_bytes == 64);
+      if (!std::ranges::equal(room, bytes)) which.push_back(i);
+    }
+    return which;
+  };
+  const auto expected = corrupted(Link::Kind::kLoop, "corrupt=0.2,seed=3");
+  CHECK(expected.size() > 10);
+  const auto kind = any_remote_transport();
+  CHECK(corrupted(kind, "corrupt=0.2,jitter=20us,seed=3") == expected);
+  CHECK(corrupted(kind, "corrupt=0.2,seed=4") != expected);
+}
+
 TEST_CASE("a url that names no transport is refused with what can be used") {
-  for (const char* url : {"", "loop", "shm:/x", "tcp://host:1", "loop:x"}) {
+  for (const char* url : {"", "loop", "shm:/x", "udp://host:1", "loop:x"}) {
     const auto channel = nic::connect(url, {});
     REQUIRE_FALSE(channel);
     CHECK(channel.error().code == ErrorCode::kInvalidInput);
-    CHECK(channel.error().message.find("use loop: or shm://PATH") != std::string::npos);
+    CHECK(channel.error().message.find("use loop:, shm://PATH or tcp://HOST:PORT") != std::string::npos);
   }
 }

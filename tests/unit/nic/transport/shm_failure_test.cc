@@ -93,16 +93,6 @@ void check_lost(Channel& channel) {
   CHECK(os::monotonic_now() - start < 250ms);  // less than any bound here: a lost node is not waited for again
 }
 
-template <typename Condition>
-bool eventually(Condition condition) {
-  const auto deadline = os::monotonic_now() + 5s;
-  while (!condition()) {
-    if (os::monotonic_now() > deadline) return false;
-    usleep(1000);  // sleep: another process has to get there
-  }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("a node that is killed is noticed while it is waited for") {

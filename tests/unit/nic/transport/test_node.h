@@ -13,6 +13,7 @@
 #include "nic/node/server.h"
 #include "nic/transport/channel.h"
 #include "nic/transport/connect.h"
+#include "runtime/os/clock.h"
 
 namespace tiara::nic::testing {
 
@@ -81,35 +82,59 @@ class SocketPath {
   std::string path_;
 };
 
-// A node in this process and a way to reach it, over either transport.
+// A node in this process and a way to reach it, over any transport.
 class Link {
  public:
-  enum class Kind { kLoop, kShm };
+  enum class Kind { kLoop, kShm, kTcp, kTcpSockets };
   explicit Link(Kind kind, const NodeConfig& config = test_config(), uint32_t workers = 1)
       : kind_(kind), node_(make_node(config)), token_(config.token) {
-    if (kind == Kind::kLoop) return;
     ServerConfig server;
     server.workers = workers;
-    auto serving = serve(socket_.url(), *node_, server);
-    if (!serving) FAIL(serving.error().message);
-    server_ = std::move(*serving);
+    switch (kind) {
+      case Kind::kLoop: return;
+      case Kind::kShm: listen(socket_.url(), server); return;
+      case Kind::kTcpSockets: server.io = os::IoBackend::kSockets; [[fallthrough]];
+      case Kind::kTcp: listen("tcp://127.0.0.1:0", server); return;
+    }
+  }
+  Result<std::unique_ptr<Channel>> try_connect(const ConnectOptions& options) const {
+    return kind_ == Kind::kLoop ? connect_loop(node_, options.token) : nic::connect(server_->url(), options);
   }
   std::unique_ptr<Channel> connect() const {
     ConnectOptions options;
     options.token = token_;
-    auto channel = kind_ == Kind::kLoop ? connect_loop(node_, token_) : nic::connect(socket_.url(), options);
+    auto channel = try_connect(options);
     if (!channel) FAIL(channel.error().message);
     return std::move(*channel);
   }
   MemoryNode& node() const { return *node_; }
   const SocketPath& socket() const { return socket_; }
+  NodeServer& server() const { return *server_; }
+  void end_server() { server_.reset(); }
 
  private:
+  void listen(const std::string& url, const ServerConfig& config) {
+    auto serving = serve(url, *node_, config);
+    if (!serving) FAIL(serving.error().message);
+    server_ = std::move(*serving);
+  }
+
   Kind kind_;
   SocketPath socket_;
   std::shared_ptr<MemoryNode> node_;
   std::string token_;
   std::unique_ptr<NodeServer> server_;
 };
+
+// Whether the condition holds soon: another thread or process has to get there.
+template <typename Condition>
+bool eventually(Condition condition) {
+  const auto deadline = os::monotonic_now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (os::monotonic_now() > deadline) return false;
+    usleep(1000);  // sleep: somebody else has to get there
+  }
+  return true;
+}
 
 }  // namespace tiara::nic::testing

@@ -1,0 +1,219 @@
+#include "nic/node/tcp_server.h"
+
+#include <algorithm>
+#include <array>
+#include <sys/epoll.h>
+#include <thread>
+#include <unistd.h>
+
+#include "runtime/os/socket.h"
+
+namespace tiara::nic {
+namespace {
+
+constexpr uint64_t kListener = 0;  // what an epoll event is about; connections have keys from 2
+constexpr uint64_t kStop = 1;
+
+uint32_t worker_count(uint32_t wanted) {
+  const uint32_t automatic = std::max(1u, std::thread::hardware_concurrency() / 4);
+  return std::clamp(wanted == 0 ? automatic : wanted, 1u, wire::kMaxWorkers);
+}
+
+}  // namespace
+
+TcpServer::TcpServer(MemoryNode& node, const ServerConfig& config)
+    : node_(node), config_(config), leases_(node, config.lease) {}
+
+Result<std::unique_ptr<TcpServer>> TcpServer::start(std::string_view host_port, MemoryNode& node,
+                                                    const ServerConfig& config) {
+  std::unique_ptr<TcpServer> server(new TcpServer(node, config));
+  TIARA_TRY_VOID(server->set_up(host_port));
+  TIARA_TRY(server->thread_, os::Thread::start("tiara-control", [self = server.get()] { self->run(); }));
+  return server;
+}
+
+Result<void> TcpServer::set_up(std::string_view host_port) {
+  TIARA_TRY(const os::TcpAddress address, os::resolve_tcp(host_port));
+  epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.is_open()) return std::unexpected(system_error("epoll_create1"));
+  TIARA_TRY(stop_, os::create_event());
+  TIARA_TRY_VOID(watch(stop_, kStop, EPOLLIN));
+  for (uint32_t i = 0; i < worker_count(config_.workers); i++) {
+    TIARA_TRY(auto worker, TcpWorker::start(i, config_.io, counters_));
+    workers_.push_back(std::move(worker));
+  }
+  TIARA_TRY(listener_, os::listen_tcp(address));
+  TIARA_TRY(const os::TcpAddress bound, os::local_address(listener_));
+  url_ = "tcp://" + os::to_string(bound);
+  // Edge-triggered: when descriptors run out, a connection that cannot be accepted must not keep us busy.
+  return watch(listener_, kListener, EPOLLIN | EPOLLET);
+}
+
+TcpServer::~TcpServer() {
+  is_stopping_.store(true, std::memory_order_release);  // pairs with run()
+  if (stop_.is_open()) os::signal_event(stop_);
+  thread_.join();
+  workers_.clear();
+  connections_.clear();
+}
+
+Result<void> TcpServer::watch(const UniqueFd& fd, uint64_t event, uint32_t events) {
+  epoll_event interest{};
+  interest.events = events;
+  interest.data.u64 = event;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &interest) != 0)
+    return std::unexpected(system_error("epoll_ctl", "connection"));
+  return {};
+}
+
+void TcpServer::run() noexcept {
+  std::array<epoll_event, 64> events;
+  while (!is_stopping_.load(std::memory_order_acquire)) {
+    const int count = epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_next_deadline());
+    for (int i = 0; i < count; i++) {
+      const uint64_t event = events[static_cast<size_t>(i)].data.u64;
+      if (event == kListener) accept_all();
+      const auto found = connections_.find(event);
+      if (found == connections_.end()) continue;  // dropped earlier in this batch, or nobody's event
+      if (read(*found->second) == Keep::kNo) drop(event);
+    }
+    drop_silent();
+    leases_.reap(os::monotonic_now());
+  }
+}
+
+int TcpServer::milliseconds_to_next_deadline() const noexcept {
+  os::Nanoseconds next = leases_.next_expiry().value_or(os::Nanoseconds::max());
+  if (silent_connections_ != 0)
+    for (const auto& [key, connection] : connections_)
+      if (connection->session == nullptr) next = std::min(next, connection->hello_deadline);
+  if (next == os::Nanoseconds::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - os::monotonic_now());
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000));
+}
+
+void TcpServer::accept_all() {
+  for (;;) {
+    UniqueFd socket = os::accept_tcp(listener_);
+    if (!socket.is_open()) return;
+    if (connections_.size() >= config_.max_connections) continue;  // closed at once: the client sees the node as gone
+    os::bound_silence(socket, config_.lease);
+    auto connection = std::make_unique<Connection>();
+    connection->key = next_key_++;
+    connection->socket = std::move(socket);
+    connection->hello_deadline = os::monotonic_now() + config_.hello_timeout;
+    if (!watch(connection->socket, connection->key, EPOLLIN | EPOLLRDHUP)) continue;
+    silent_connections_++;
+    connections_.emplace(connection->key, std::move(connection));
+  }
+}
+
+void TcpServer::drop_silent() {
+  if (silent_connections_ == 0) return;
+  std::vector<uint64_t> late;
+  const os::Nanoseconds now = os::monotonic_now();
+  for (const auto& [key, connection] : connections_)
+    if (connection->session == nullptr && now >= connection->hello_deadline) late.push_back(key);
+  for (const uint64_t key : late) drop(key);
+}
+
+void TcpServer::drop(uint64_t key) {
+  const auto found = connections_.find(key);
+  const std::unique_ptr<Connection> connection = std::move(found->second);
+  connections_.erase(found);
+  if (connection->session == nullptr)
+    silent_connections_--;
+  else
+    leases_.disconnected(*connection->session, connection->epoch, os::monotonic_now());
+  connection->socket.reset();
+  if (!is_stopping_.load(std::memory_order_relaxed)) accept_all();  // there may be a descriptor for one that waits
+}
+
+// The client came back before its old connection was seen to be gone.
+void TcpServer::drop_control_of(const StreamSession& session) {
+  for (const auto& [key, connection] : connections_) {
+    if (connection->session.get() != &session || connection->epoch == session.epoch()) continue;
+    drop(key);
+    return;
+  }
+}
+
+TcpServer::Keep TcpServer::read(Connection& connection) {
+  for (;;) {
+    std::array<std::byte, 4096> room;
+    size_t received = 0;
+    switch (os::try_receive(connection.socket, room, received)) {
+      case os::SocketStatus::kPeerGone: return Keep::kNo;
+      case os::SocketStatus::kWouldBlock: return Keep::kYes;
+      case os::SocketStatus::kDone: break;
+    }
+    connection.inbox.insert(connection.inbox.end(), room.begin(), room.begin() + static_cast<ptrdiff_t>(received));
+    if (connection.session == nullptr) {
+      if (connection.inbox.size() < wire::kHandshakeBytes) continue;
+      if (shake_hands(connection) == Keep::kNo) return Keep::kNo;
+    }
+    if (answer_questions(connection) == Keep::kNo) return Keep::kNo;
+  }
+}
+
+TcpServer::Keep TcpServer::shake_hands(Connection& connection) {
+  wire::Handshake question;
+  const auto status = wire::decode(std::span(connection.inbox).first<wire::kHandshakeBytes>(), question);
+  LeaseTable::Opened opened;
+  if (status == wire::DecodeStatus::kOk) {
+    switch (question.kind) {
+      case wire::HandshakeKind::kOpen: opened = leases_.open(question, config_.max_slots); break;
+      case wire::HandshakeKind::kResume: opened = leases_.resume(question); break;
+      case wire::HandshakeKind::kAttach: opened = leases_.attach(question); break;
+    }
+  } else {
+    counters_.malformed.fetch_add(1, std::memory_order_relaxed);
+    opened.reply.status = status == wire::DecodeStatus::kBadVersion ? wire::HandshakeStatus::kOtherVersion
+                                                                    : wire::HandshakeStatus::kMalformed;
+    opened.reply.set_text(wire::to_string(status));
+  }
+  connection.inbox.erase(connection.inbox.begin(), connection.inbox.begin() + wire::kHandshakeBytes);
+  std::array<std::byte, wire::kHandshakeReplyBytes> bytes;
+  wire::encode(opened.reply, bytes);
+  const bool is_sent = os::try_send(connection.socket, bytes, {}) == os::SocketStatus::kDone;
+  if (opened.session == nullptr) return Keep::kNo;
+  return hand_over(connection, question, std::move(opened)) == Keep::kYes && is_sent ? Keep::kYes : Keep::kNo;
+}
+
+TcpServer::Keep TcpServer::hand_over(Connection& connection, const wire::Handshake& question,
+                                     LeaseTable::Opened opened) {
+  if (question.kind != wire::HandshakeKind::kAttach) {
+    connection.epoch = opened.reply.epoch;
+    connection.session = std::move(opened.session);
+    silent_connections_--;
+    drop_control_of(*connection.session);
+    return Keep::kYes;
+  }
+  // A client sends nothing on a lane before it has the answer.
+  if (!connection.inbox.empty()) return Keep::kNo;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.socket.get(), nullptr);
+  const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->lane_count(); });
+  (*least)->add(std::move(opened.session), opened.reply.epoch, static_cast<wire::Lane>(question.lane),
+                std::move(connection.socket));
+  return Keep::kNo;  // the worker's now
+}
+
+TcpServer::Keep TcpServer::answer_questions(Connection& connection) {
+  // The inbox never holds more than one request and what one read brings behind it.
+  while (connection.inbox.size() >= wire::kControlHeaderBytes) {
+    const auto header = wire::decode_control_header(connection.inbox);
+    if (!header || header->kind != wire::FrameKind::kControlRequest) return Keep::kNo;
+    const size_t length = wire::kControlHeaderBytes + header->body_bytes;
+    if (connection.inbox.size() < length) break;
+    const auto body = std::span(connection.inbox).subspan(wire::kControlHeaderBytes, header->body_bytes);
+    if (!wire::check_body(*header, body)) return Keep::kNo;
+    if (header->operation == wire::ControlOperation::kLetGo) leases_.let_go(*connection.session);
+    const wire::Body reply = connection.session->answer(*header, body);
+    // A client that does not read its answers is not waited for.
+    if (os::try_send(connection.socket, reply, {}) != os::SocketStatus::kDone) return Keep::kNo;
+    connection.inbox.erase(connection.inbox.begin(), connection.inbox.begin() + static_cast<ptrdiff_t>(length));
+  }
+  return Keep::kYes;
+}
+
+}  // namespace tiara::nic

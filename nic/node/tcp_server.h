@@ -1,0 +1,75 @@
+// Serves sessions over TCP: one control thread for handshakes, control questions, leases and the ends of clients, and
+// workers for the data path (tcp_worker.h). nic/wire/handshake.h tells what a connection says first.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nic/node/lease.h"
+#include "nic/node/server.h"
+#include "nic/node/tcp_worker.h"
+#include "nic/wire/control.h"
+#include "runtime/os/tcp.h"
+#include "runtime/os/thread.h"
+#include "runtime/os/unique_fd.h"
+
+namespace tiara::nic {
+
+class TcpServer final : public NodeServer {
+ public:
+  static Result<std::unique_ptr<TcpServer>> start(std::string_view host_port, MemoryNode& node,
+                                                  const ServerConfig& config);
+  ~TcpServer() override;
+  uint32_t workers() const noexcept override { return static_cast<uint32_t>(workers_.size()); }
+  std::string url() const override { return url_; }
+  std::string_view moves_bytes_with() const noexcept override { return os::to_string(workers_.front()->backend()); }
+
+  LeaseTable::Stats lease_stats() const { return leases_.stats(); }
+  const StreamCounters& counters() const noexcept { return counters_; }
+
+ private:
+  // One that has not said what it is, or a control connection.
+  struct Connection {
+    uint64_t key = 0;
+    UniqueFd socket;
+    std::vector<std::byte> inbox;
+    os::Nanoseconds hello_deadline{};
+    std::shared_ptr<StreamSession> session;  // once it has said hello
+    uint64_t epoch = 0;
+  };
+  enum class Keep { kYes, kNo };
+
+  TcpServer(MemoryNode& node, const ServerConfig& config);
+  Result<void> set_up(std::string_view host_port);
+  Result<void> watch(const UniqueFd& fd, uint64_t event, uint32_t events);
+  void run() noexcept;
+  int milliseconds_to_next_deadline() const noexcept;
+  void accept_all();
+  void drop(uint64_t key);
+  void drop_silent();
+  void drop_control_of(const StreamSession& session);
+  Keep read(Connection& connection);
+  Keep shake_hands(Connection& connection);
+  Keep hand_over(Connection& connection, const wire::Handshake& question, LeaseTable::Opened opened);
+  Keep answer_questions(Connection& connection);
+
+  MemoryNode& node_;
+  const ServerConfig config_;
+  std::string url_;
+  LeaseTable leases_;
+  StreamCounters counters_;
+  UniqueFd listener_;
+  UniqueFd epoll_;
+  UniqueFd stop_;
+  std::vector<std::unique_ptr<TcpWorker>> workers_;
+  std::map<uint64_t, std::unique_ptr<Connection>> connections_;  // the control thread's own
+  uint64_t next_key_ = 2;
+  uint32_t silent_connections_ = 0;  // that have not said hello
+  std::atomic<bool> is_stopping_{false};
+  os::Thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace tiara::nic

@@ -1,0 +1,51 @@
+// One connection of requests and their answers, shared by the threads of a process.
+//
+// Sending: under the send lock, whole messages. Receiving: whoever waits for an answer and finds nobody receiving
+// *leads*: it reads the socket, delivers the answers of all, and when it has its own it wakes one of those who still
+// wait, to lead on. So a single thread pays no hand-over, and no thread of ours stands between the socket and it.
+//
+// Not a multishot receive of io_uring: such a request belongs to the thread that armed it, whose own system calls its
+// completions would interrupt, and ends with it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "nic/wire/frame.h"
+#include "nic/wire/handshake.h"
+#include "runtime/base/error.h"
+#include "runtime/os/futex_lock.h"
+#include "runtime/os/memory.h"
+#include "runtime/os/tcp.h"
+
+namespace tiara::nic {
+
+class TcpLane {
+ public:
+  class Receiver {
+   public:
+    // An answer whose bytes are intact. False: it answers nothing that was asked.
+    virtual bool deliver(const wire::ReplyFrame& frame, std::span<const std::byte> bytes) noexcept = 0;
+
+   protected:
+    ~Receiver() = default;
+  };
+
+  Result<void> set_up();
+
+  os::FutexLock send_lock;
+  os::FutexLock lead_lock;
+  std::atomic<uint64_t> waiting{0};  // slots whose owners want to lead; a bit is set before trying the lead lock
+
+  // Only with the lead lock.
+  enum class Received : uint8_t { kNothing, kSome, kBroken };
+  Received receive(const UniqueFd& socket, Receiver& receiver, os::Wait wait) noexcept;
+  void forget_received() noexcept { fill_ = 0; }
+
+ private:
+  os::Mapping buffer_;
+  size_t fill_ = 0;
+};
+
+}  // namespace tiara::nic

@@ -1,0 +1,172 @@
+#include "nic/transport/tcp_link.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace tiara::nic {
+
+using os::Nanoseconds;
+
+namespace {
+
+constexpr LossReason kRestarted = "it was started again and has none of the pages";
+constexpr LossReason kLeaseOver = "the lease ran out before it could be reached again";
+constexpr LossReason kNobodyThere = "nobody listens there any more";
+constexpr LossReason kRefuses = "it refuses to take the session up again";
+
+Nanoseconds left_until(Nanoseconds deadline) noexcept {
+  return std::max(deadline - os::monotonic_now(), Nanoseconds(1'000'000));
+}
+
+Error explain(const wire::HandshakeReply& reply) {
+  const std::string why(reply.used_text());
+  switch (reply.status) {
+    case wire::HandshakeStatus::kNoPermission: return {ErrorCode::kNoPermission, why};
+    case wire::HandshakeStatus::kFull: return {ErrorCode::kResourceExhausted, why};
+    case wire::HandshakeStatus::kOtherVersion:
+      return {ErrorCode::kUnsupported, "it speaks another version; use the same version of tiara on both sides"};
+    case wire::HandshakeStatus::kWelcome:
+    case wire::HandshakeStatus::kOtherInstance:
+    case wire::HandshakeStatus::kExpired:
+    case wire::HandshakeStatus::kMalformed: break;
+  }
+  return {ErrorCode::kInvalidInput, "it refuses: " + why + "; use the same version of tiara on both sides"};
+}
+
+}  // namespace
+
+TcpLink::Shaken TcpLink::shake_hands(const UniqueFd& socket, const wire::Handshake& question,
+                                     wire::HandshakeReply& reply, Nanoseconds deadline) noexcept {
+  last_error_ = os::connect_tcp(socket, address_, left_until(deadline));
+  if (last_error_ == ECONNREFUSED) return Shaken::kRefused;
+  if (last_error_ != 0) return Shaken::kUnreachable;
+  std::array<std::byte, wire::kHandshakeBytes> asked;
+  wire::encode(question, asked);
+  last_error_ = ECONNRESET;
+  // A new connection has room for one handshake.
+  if (os::send_some(socket, asked) != static_cast<long>(asked.size())) return Shaken::kUnreachable;
+  std::array<std::byte, wire::kHandshakeReplyBytes> answer;
+  size_t received = 0;
+  while (received < answer.size()) {
+    const long got = os::receive_some(socket, std::span(answer).subspan(received), os::Wait::kYes);
+    if (got < 0) return Shaken::kUnreachable;
+    received += static_cast<size_t>(got);
+    if (got == 0 && os::monotonic_now() >= deadline) {
+      last_error_ = ETIMEDOUT;
+      return Shaken::kUnreachable;
+    }
+  }
+  last_error_ = 0;
+  const auto decoded = wire::decode(answer, reply);
+  if (decoded == wire::DecodeStatus::kBadVersion) {
+    reply = {};
+    reply.status = wire::HandshakeStatus::kOtherVersion;
+    return Shaken::kAnswered;
+  }
+  return decoded == wire::DecodeStatus::kOk ? Shaken::kAnswered : Shaken::kNonsense;
+}
+
+TcpLink::Shaken TcpLink::attach_lanes(Nanoseconds deadline, wire::HandshakeReply& reply) noexcept {
+  for (uint32_t lane = 0; lane < wire::kLanes; lane++) {
+    wire::Handshake question;
+    question.kind = wire::HandshakeKind::kAttach;
+    question.lane = lane;
+    question.instance = welcome_.instance;
+    question.session = welcome_.session;
+    question.secret = welcome_.secret;
+    question.epoch = welcome_.epoch;
+    const Shaken shaken = shake_hands(lanes_[lane], question, reply, deadline);
+    if (shaken != Shaken::kAnswered || reply.status != wire::HandshakeStatus::kWelcome) return shaken;
+  }
+  return Shaken::kAnswered;
+}
+
+Result<TcpLink> TcpLink::open(std::string_view host_port, std::string_view token, uint32_t slots,
+                              Nanoseconds timeout) {
+  TcpLink link;
+  link.url_ = "tcp://" + std::string(host_port);
+  if (token.size() > wire::kMaxHandshakeToken)
+    return fail(ErrorCode::kInvalidInput, "a token of " + std::to_string(token.size()) + " bytes; use at most " +
+                                              std::to_string(wire::kMaxHandshakeToken));
+  TIARA_TRY(link.address_, os::resolve_tcp(host_port));
+  const Nanoseconds deadline = os::monotonic_now() + timeout;
+  TIARA_TRY(link.control_, os::open_tcp(link.address_, kSlice));
+  for (UniqueFd& lane : link.lanes_) {
+    TIARA_TRY(lane, os::open_tcp(link.address_, kSlice));
+  }
+  wire::Handshake question;
+  question.slots = slots;
+  question.token_bytes = static_cast<uint32_t>(token.size());
+  std::copy(token.begin(), token.end(), question.token.begin());
+  wire::HandshakeReply reply;
+  Shaken shaken = link.shake_hands(link.control_, question, reply, deadline);
+  if (shaken == Shaken::kAnswered && reply.status == wire::HandshakeStatus::kWelcome) {
+    link.welcome_ = reply;
+    shaken = link.attach_lanes(deadline, reply);
+  }
+  Error error{ErrorCode::kInvalidInput, "what answers there is no memory node; check the address"};
+  if (shaken == Shaken::kRefused || shaken == Shaken::kUnreachable) {
+    error = system_error("connect", {}, link.last_error_);
+    error.code = link.last_error_ == ETIMEDOUT ? ErrorCode::kTimedOut : ErrorCode::kUnavailable;
+    error.message += "; start it with: tiara node --listen " + link.url_;
+  } else if (shaken == Shaken::kAnswered) {
+    if (reply.status == wire::HandshakeStatus::kWelcome) {
+      // From now on a machine that is silent for as long as a call may wait counts as gone.
+      os::bound_silence(link.control_, timeout);
+      for (const UniqueFd& lane : link.lanes_) os::bound_silence(lane, timeout);
+      return link;
+    }
+    error = explain(reply);
+  }
+  error.message = "cannot reach the memory node at " + link.url_ + ": " + error.message;
+  return std::unexpected(std::move(error));
+}
+
+void TcpLink::shut_down() noexcept {
+  os::shut_down(control_);
+  for (const UniqueFd& lane : lanes_) os::shut_down(lane);
+}
+
+TcpLink::Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
+  const Nanoseconds deadline = os::monotonic_now() + timeout;
+  os::disconnect_tcp(control_);
+  for (const UniqueFd& lane : lanes_) os::disconnect_tcp(lane);
+  wire::Handshake question;
+  question.kind = wire::HandshakeKind::kResume;
+  question.instance = welcome_.instance;
+  question.session = welcome_.session;
+  question.secret = welcome_.secret;
+  wire::HandshakeReply reply;
+  Shaken shaken = shake_hands(control_, question, reply, deadline);
+  if (shaken == Shaken::kAnswered && reply.status == wire::HandshakeStatus::kWelcome) {
+    // Fail closed: whatever the answer claims, it must be about the session that we had.
+    if (reply.instance != welcome_.instance || reply.session != welcome_.session || reply.secret != welcome_.secret ||
+        reply.slots != welcome_.slots || reply.tenant != welcome_.tenant || reply.epoch <= welcome_.epoch) {
+      reason = kRestarted;
+      return Resumed::kNever;
+    }
+    welcome_.epoch = reply.epoch;
+    shaken = attach_lanes(deadline, reply);
+    if (shaken == Shaken::kAnswered)
+      return reply.status == wire::HandshakeStatus::kWelcome ? Resumed::kUp : Resumed::kNotYet;
+  }
+  switch (shaken) {
+    case Shaken::kRefused: reason = kNobodyThere; return Resumed::kNever;
+    case Shaken::kUnreachable:
+    case Shaken::kNonsense: return Resumed::kNotYet;
+    case Shaken::kAnswered: break;
+  }
+  switch (reply.status) {
+    case wire::HandshakeStatus::kOtherInstance: reason = kRestarted; return Resumed::kNever;
+    case wire::HandshakeStatus::kExpired: reason = kLeaseOver; return Resumed::kNever;
+    case wire::HandshakeStatus::kNoPermission:
+    case wire::HandshakeStatus::kOtherVersion: reason = kRefuses; return Resumed::kNever;
+    case wire::HandshakeStatus::kFull:
+    case wire::HandshakeStatus::kMalformed:  // our question was corrupted on its way
+    case wire::HandshakeStatus::kWelcome: break;
+  }
+  return Resumed::kNotYet;
+}
+
+}  // namespace tiara::nic
