@@ -41,6 +41,8 @@ constexpr ConfigOption kOptions[] = {
     {"near", "TIARA_NEAR", "RULES", "what is never far, as in 'calloc>=1M' (docs/operating.md)"},
     {"fork", "TIARA_FORK", "clone|near",
      "a forked child gets a copy of the far memory (clone, default), or what was here at the fork"},
+    {"raw-syscalls", "TIARA_RAW_SYSCALLS", "WHAT",
+     "system-call instructions outside libc in signal mode: dispatch (default), refuse or ignore"},
     {"children", "TIARA_CHILDREN", "far|near",
      "do child programs get far memory too (default far)"},
     {"node-timeout", "TIARA_NODE_TIMEOUT_MS", "TIME",

@@ -26,6 +26,8 @@ constexpr Name<EvictionPolicy> kPolicies[] = {
     {"fifo", EvictionPolicy::kFifo}, {"clock", EvictionPolicy::kClock}, {"s3fifo", EvictionPolicy::kS3Fifo}};
 constexpr Name<ForkMode> kForkModes[] = {{"clone", ForkMode::kClone}, {"near", ForkMode::kNear}};
 constexpr Name<Children> kChildren[] = {{"far", Children::kFar}, {"near", Children::kNear}};
+constexpr Name<RawSyscalls> kRawSyscalls[] = {
+    {"dispatch", RawSyscalls::kDispatch}, {"refuse", RawSyscalls::kRefuse}, {"ignore", RawSyscalls::kIgnore}};
 constexpr Name<bool> kSwitches[] = {{"on", true}, {"off", false}};
 
 std::unexpected<Error> malformed(std::string_view variable, std::string_view value, std::string_view accepted) {
@@ -143,6 +145,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_NEAR", near_rules},
       {"TIARA_FORK", std::string(name_of(kForkModes, fork))},
       {"TIARA_CHILDREN", std::string(name_of(kChildren, children))},
+      {"TIARA_RAW_SYSCALLS", std::string(name_of(kRawSyscalls, raw_syscalls))},
       {"TIARA_NODE_TIMEOUT_MS", std::to_string(node_timeout.count())},
       {"TIARA_INJECT", inject},
       {"TIARA_CHAOS", std::to_string(chaos_seed)},
@@ -190,6 +193,9 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   if (is_set("TIARA_NEAR")) config.near_rules = value_of("TIARA_NEAR");
   if (is_set("TIARA_FORK"))
     TIARA_TRY_VOID(parse_name(kForkModes, "TIARA_FORK", value_of("TIARA_FORK"), config.fork));
+  if (is_set("TIARA_RAW_SYSCALLS"))
+    TIARA_TRY_VOID(
+        parse_name(kRawSyscalls, "TIARA_RAW_SYSCALLS", value_of("TIARA_RAW_SYSCALLS"), config.raw_syscalls));
   if (is_set("TIARA_CHILDREN"))
     TIARA_TRY_VOID(parse_name(kChildren, "TIARA_CHILDREN", value_of("TIARA_CHILDREN"), config.children));
   if (is_set("TIARA_NODE_TIMEOUT_MS")) {

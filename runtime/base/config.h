@@ -20,6 +20,7 @@ enum class EvictWith : uint8_t { kAuto, kMove, kCopy };          // how a page l
 enum class EvictOn : uint8_t { kAuto, kFaultingThread, kDedicatedThread };
 enum class EvictionPolicy : uint8_t { kFifo, kClock, kS3Fifo };   // runtime/residency/resident_order.h
 enum class ForkMode : uint8_t { kClone, kNear };                  // what a forked child has of its parent's far memory
+enum class RawSyscalls : uint8_t { kDispatch, kRefuse, kIgnore };  // system-call instructions outside libc
 enum class Children : uint8_t { kFar, kNear };                   // do child processes get far memory of their own?
 
 // `--local`: bytes, or a share of the most far memory the program has had so far.
@@ -43,6 +44,7 @@ struct Config {
   bool zero_detection = true;
   std::string near_rules;            // placement rules, see runtime/placement/rules.h
   ForkMode fork = ForkMode::kClone;
+  RawSyscalls raw_syscalls = RawSyscalls::kDispatch;
   Children children = Children::kFar;
   std::chrono::milliseconds node_timeout{30'000};
   std::string inject;                // a fault plan for the link (nic/transport/fault_injector.h); empty: none

@@ -37,6 +37,7 @@ namespace tiara::stats {
   X(discarded_pages, "pages", "pages dropped by munmap, madvise or free")                            \
   X(pins, "pins", "ranges pinned for system calls")                                                  \
   X(pin_faults, "pages", "pages fetched because a system call was about to use them")                \
+  X(raw_calls, "calls", "system calls that the program made by instructions outside libc")           \
   X(chaos_evictions, "pages", "pages taken away at random (testing)")                                \
   X(forks_near, "forks", "forks while nothing was away")                                             \
   X(forks_away, "forks", "forks while pages were away")                                              \
@@ -81,7 +82,7 @@ struct ProcessStats {
   Histogram fault_latency;       // all faults
 };
 
-inline constexpr uint32_t kStatsMagic = 0x54535431;  // "TST1": bumped with every change of layout
+inline constexpr uint32_t kStatsMagic = 0x54535432;  // "TST2": bumped with every change of layout
 inline constexpr uint32_t kMaxProcesses = 128;       // a shell pipeline's worth; later ones are counted, not shown
 
 struct StatsPage {

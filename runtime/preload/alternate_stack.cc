@@ -15,7 +15,6 @@
 namespace tiara::preload {
 
 TIARA_DEFINE_REAL(sigaltstack);
-TIARA_DEFINE_REAL(pthread_sigmask);
 
 namespace {
 
@@ -46,19 +45,12 @@ void thread_exits(void*) noexcept {
   this_thread.base = nullptr;
 }
 
-void let_sigbus_through() noexcept {
-  sigset_t bus;
-  sigemptyset(&bus);
-  sigaddset(&bus, SIGBUS);
-  TIARA_REAL(pthread_sigmask)(SIG_UNBLOCK, &bus, nullptr);
-}
-
 }  // namespace
 
 void prepare_alternate_stacks() noexcept { has_exit_key = pthread_key_create(&exit_key, thread_exits) == 0; }
 
 void enter_thread() noexcept {
-  let_sigbus_through();
+  let_reserved_signals_through();
   if (this_thread.base != nullptr || !has_exit_key) return;
   void* base = os::raw_mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                             -1, 0);
@@ -83,11 +75,7 @@ bool is_on_alternate_stack() noexcept {
   return is_in_alternate_stack(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
 }
 
-}  // namespace tiara::preload
-
-using namespace tiara::preload;
-
-TIARA_INTERPOSE int sigaltstack(const stack_t* __restrict stack, stack_t* __restrict old) {
+int change_programs_stack(const stack_t* stack, stack_t* old, StackUse use) noexcept {
   if (this_thread.base == nullptr) {
     stack_t kernels{};
     stack_t wanted{};
@@ -96,16 +84,15 @@ TIARA_INTERPOSE int sigaltstack(const stack_t* __restrict stack, stack_t* __rest
     if (result == 0 && old != nullptr) *old = kernels;
     return result;
   }
-  const bool is_in_use = is_on_alternate_stack();
   stack_t reported = this_thread.programs;
-  if (is_in_use && reported.ss_flags != SS_DISABLE) reported.ss_flags = SS_ONSTACK;
+  if (use == StackUse::kInUse && reported.ss_flags != SS_DISABLE) reported.ss_flags = SS_ONSTACK;
   if (stack != nullptr) {
     const stack_t wanted = *stack;
     if ((wanted.ss_flags & ~(SS_DISABLE | SS_ONSTACK | static_cast<int>(1U << 31))) != 0) {  // 1<<31: SS_AUTODISARM
       errno = EINVAL;
       return -1;
     }
-    if (is_in_use) {
+    if (use == StackUse::kInUse) {
       errno = EPERM;
       return -1;
     }
@@ -118,4 +105,12 @@ TIARA_INTERPOSE int sigaltstack(const stack_t* __restrict stack, stack_t* __rest
   }
   if (old != nullptr) *old = reported;
   return 0;
+}
+
+}  // namespace tiara::preload
+
+using namespace tiara::preload;
+
+TIARA_INTERPOSE int sigaltstack(const stack_t* __restrict stack, stack_t* __restrict old) {
+  return change_programs_stack(stack, old, is_on_alternate_stack() ? StackUse::kInUse : StackUse::kFree);
 }

@@ -7,12 +7,16 @@
 
 namespace tiara::preload {
 
-// Gives the calling thread its alternate stack (once) and lets SIGBUS through. Freed when the thread ends.
+// Gives the calling thread its alternate stack (once) and lets the runtime's signals through. Freed when the thread ends.
 void enter_thread() noexcept;
 // Once per process, before the first enter_thread().
 void prepare_alternate_stacks() noexcept;
 
 bool is_in_alternate_stack(uintptr_t address) noexcept;  // of the calling thread
 bool is_on_alternate_stack() noexcept;
+
+// sigaltstack(2) as the program means it; does the code that asks run on the alternate stack?
+enum class StackUse : uint8_t { kFree, kInUse };
+int change_programs_stack(const stack_t* stack, stack_t* old, StackUse use) noexcept;
 
 }  // namespace tiara::preload

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "runtime/preload/alternate_stack.h"
+#include "runtime/preload/raw_calls.h"
 
 namespace tiara::preload {
 
@@ -75,7 +76,10 @@ void Guards::add(const void* address, size_t length, FarMemory::PinFor reader) n
   entry.is_live = false;
   ++pin_stack.count;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler from here on uses the next entry
-  new (entry.pin) FarMemory::Pin(address, length, reader);
+  {
+    const RuntimeCalls ours;
+    new (entry.pin) FarMemory::Pin(address, length, reader);
+  }
   std::atomic_signal_fence(std::memory_order_seq_cst);
   entry.is_live = true;
 }

@@ -1,4 +1,4 @@
-// System calls with a variable argument list, and syscall(2) itself.
+// System calls with a variable argument list, and syscall(2) itself (system_call.h).
 #include <algorithm>
 #include <cerrno>
 #include <cstdarg>
@@ -15,13 +15,10 @@
 #include <unistd.h>
 
 #include "runtime/base/units.h"
-#include "runtime/preload/descriptors.h"
 #include "runtime/preload/guard.h"
-#include "runtime/preload/mappings.h"
 #include "runtime/preload/process.h"
 #include "runtime/preload/real.h"
-#include "runtime/preload/signals.h"
-#include "runtime/residency/far_memory.h"
+#include "runtime/preload/system_call.h"
 
 namespace tiara::preload {
 
@@ -145,89 +142,17 @@ TIARA_INTERPOSE long ptrace(__ptrace_request request, ...) noexcept {
   return TIARA_REAL(ptrace)(request, process, address, data);
 }
 
-namespace {
-
-long to_long(void* address) noexcept { return reinterpret_cast<long>(address); }
-void* to_pointer(long word) noexcept { return reinterpret_cast<void*>(word); }
-
-// Calls that the runtime has a part in go by its own functions.
-bool is_taken_over(long number, const long (&words)[6], long& result) noexcept {
-  switch (number) {
-    case SYS_mmap:
-      result = to_long(tiara::preload::map(to_pointer(words[0]), static_cast<size_t>(words[1]),
-                                           static_cast<int>(words[2]), static_cast<int>(words[3]),
-                                           static_cast<int>(words[4]), words[5], nullptr));
-      return true;
-    case SYS_mremap:
-      result = to_long(remap(to_pointer(words[0]), static_cast<size_t>(words[1]), static_cast<size_t>(words[2]),
-                             static_cast<int>(words[3]), to_pointer(words[4])));
-      return true;
-    case SYS_munmap: result = munmap(to_pointer(words[0]), static_cast<size_t>(words[1])); return true;
-    case SYS_madvise:
-      result = madvise(to_pointer(words[0]), static_cast<size_t>(words[1]), static_cast<int>(words[2]));
-      return true;
-    case SYS_mprotect:
-      result = mprotect(to_pointer(words[0]), static_cast<size_t>(words[1]), static_cast<int>(words[2]));
-      return true;
-    case SYS_mlock: result = mlock(to_pointer(words[0]), static_cast<size_t>(words[1])); return true;
-    case SYS_munlock: result = munlock(to_pointer(words[0]), static_cast<size_t>(words[1])); return true;
-    case SYS_mlockall: result = mlockall(static_cast<int>(words[0])); return true;
-    case SYS_close: result = close(static_cast<int>(words[0])); return true;
-    case SYS_close_range:
-      result = close_range(static_cast<unsigned>(words[0]), static_cast<unsigned>(words[1]),
-                           static_cast<int>(words[2]));
-      return true;
-    case SYS_dup2: result = dup2(static_cast<int>(words[0]), static_cast<int>(words[1])); return true;
-    case SYS_dup3:
-      result = dup3(static_cast<int>(words[0]), static_cast<int>(words[1]), static_cast<int>(words[2]));
-      return true;
-    default: return false;  // numbers are an open set
-  }
-}
-
-// Memory policies split the reservation's mapping, and far pages live where the pager puts them.
-bool is_policy_on_far_memory(long number, long address) noexcept {
-  const tiara::FarMemory* far = tiara::FarMemory::instance();
-  return number == SYS_mbind && far != nullptr && far->contains(to_pointer(address));
-}
-
-// How many bytes an argument of an unknown call may name: a length follows its buffer in nearly every call.
-size_t likely_length(const long (&words)[6], size_t index) noexcept {
-  constexpr size_t kStructure = 4096;
-  const auto next = index + 1 < 6 ? static_cast<size_t>(words[index + 1]) : 0;
-  return next <= kPinnedAtOnce ? std::max(next, kStructure) : kStructure;
-}
-
-}  // namespace
-
-// Raw calls of the program: every argument that lies in far memory is taken for a pointer and pinned; an integer that
-// happens to look like one costs a pin and no more.
+// Raw calls of the program.
 TIARA_INTERPOSE long syscall(long number, ...) noexcept {
   va_list list;
   va_start(list, number);
-  long words[6];
+  Words words;
   for (long& word : words) word = va_arg(list, long);
   va_end(list);
   if (active_config() == nullptr)
     return TIARA_REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]);
-
-  long result = 0;
-  if (is_taken_over(number, words, result)) return result;
-  if (is_policy_on_far_memory(number, words[0])) return 0;
-  if (number == SYS_seccomp || number == SYS_setuid || number == SYS_setgid || number == SYS_setresuid ||
-      number == SYS_setresgid || number == SYS_setreuid || number == SYS_setregid || number == SYS_chroot)
-    acquire_before_privileges_go();
-  sigset_t mask;
-  if (number == SYS_rt_sigprocmask && words[1] != 0 && words[0] != SIG_UNBLOCK && words[3] == 8) {
-    sigemptyset(&mask);
-    memcpy(&mask, to_pointer(words[1]), 8);  // the kernel's signal set
-    sigdelset(&mask, SIGBUS);
-    words[1] = to_long(&mask);
-  }
-  Guards guards;
-  if (is_guarding())
-    for (size_t i = 0; i < 6; ++i)
-      if (is_guarded(to_pointer(words[i])))
-        guards.bytes(to_pointer(words[i]), number == SYS_futex ? sizeof(uint32_t) : likely_length(words, i));
-  return TIARA_REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+  const long result = make_system_call(number, words);
+  if (result >= 0 || result < -4095) return result;  // the kernel's range of error numbers
+  errno = static_cast<int>(-result);
+  return -1;
 }

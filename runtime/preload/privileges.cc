@@ -6,6 +6,7 @@
 
 #include "runtime/preload/guard.h"
 #include "runtime/preload/process.h"
+#include "runtime/preload/raw_calls.h"
 #include "runtime/preload/real.h"
 
 namespace tiara::preload {
@@ -68,6 +69,8 @@ TIARA_INTERPOSE int prctl(int option, ...) noexcept {
   for (unsigned long& argument : arguments) argument = va_arg(list, unsigned long);
   va_end(list);
   if (option == PR_SET_SECCOMP) acquire_before_privileges_go();
+  constexpr int kSetSyscallUserDispatch = 59;  // linux/prctl.h
+  if (option == kSetSyscallUserDispatch) leave_raw_calls_to_program();
   Guards guards;
   // The largest structure that prctl reads or writes (prctl_mm_map) has 104 bytes.
   for (const unsigned long argument : arguments) guards.bytes(reinterpret_cast<const char*>(argument), 104);

@@ -17,6 +17,7 @@
 #include "runtime/preload/descriptors.h"
 #include "runtime/preload/guard.h"
 #include "runtime/preload/mappings.h"
+#include "runtime/preload/raw_calls.h"
 #include "runtime/preload/real.h"
 #include "runtime/preload/signals.h"
 #include "runtime/preload/stats_slot.h"
@@ -81,6 +82,8 @@ void guard_system_calls(const FarMemory& far) noexcept {
   signal_range = far.mode() != DeliveryMode::kMessage ? all : GuardedRange{};
 }
 
+}  // namespace
+
 // pthread_atfork handlers: libc runs them for its internal forks (daemon, forkpty) too. Registered after jemalloc's,
 // so that ours come first before a fork and last after it: nothing of ours runs under jemalloc's locks.
 void before_fork() noexcept {
@@ -107,7 +110,10 @@ void after_fork_in_child() noexcept {
   if (!far->after_fork_in_child(claim_own_stats)) placement::heap::switch_to_near();
   guard_system_calls(*far);
   protect_descriptors(far->descriptors());
+  if (is_guarding()) catch_raw_calls_again();
 }
+
+namespace {
 
 [[gnu::constructor]] void load() noexcept {
   if (const char* local = getenv("TIARA_LOCAL"); local == nullptr || *local == 0) return;
@@ -140,6 +146,11 @@ void start_far_memory() noexcept {
   protect_descriptors(far.descriptors());
   enter_thread();
   if (far.mode() != DeliveryMode::kMessage) take_sigbus();
+  if (far.kernel_accesses_need_pins()) {
+    catch_raw_calls();
+    if (const char* why = why_raw_calls_are_not_caught(); why != nullptr && slot->note[0] == 0)
+      snprintf(slot->note, sizeof slot->note, "%s", why);
+  }
   guard_system_calls(far);
   if (!placement::heap::switch_to_far())
     end_process("cannot start far memory", Error{ErrorCode::kResourceExhausted, "jemalloc has no arena left"});

@@ -17,6 +17,11 @@ void start_far_memory() noexcept;
 // The program is about to give up privileges, or to filter its system calls: opens what needs them first.
 void acquire_before_privileges_go() noexcept;
 
+// What a fork needs, in this order; pthread_atfork runs them for libc's forks.
+void before_fork() noexcept;
+void after_fork_in_parent() noexcept;
+void after_fork_in_child() noexcept;
+
 // This process's entry in the shared statistics; nullptr before the start.
 stats::ProcessStats* process_stats() noexcept;
 

@@ -8,6 +8,7 @@
 #include "runtime/preload/alternate_stack.h"
 #include "runtime/preload/guard.h"
 #include "runtime/preload/process.h"
+#include "runtime/preload/raw_calls.h"
 #include "runtime/preload/real.h"
 #include "runtime/residency/far_memory.h"
 
@@ -34,12 +35,14 @@ Start<Routine> take(void* start) noexcept {
 void* run_posix(void* start) {
   const auto taken = take<void* (*)(void*)>(start);
   enter_thread();
+  catch_raw_calls();
   return taken.routine(taken.argument);
 }
 
 int run_c11(void* start) {
   const auto taken = take<thrd_start_t>(start);
   enter_thread();
+  catch_raw_calls();
   return taken.routine(taken.argument);
 }
 
@@ -67,6 +70,7 @@ using namespace tiara::preload;
 TIARA_INTERPOSE int pthread_create(pthread_t* __restrict thread, const pthread_attr_t* __restrict attributes,
                                    void* (*routine)(void*), void* __restrict argument) {
   if (active_config() == nullptr) return TIARA_REAL(pthread_create)(thread, attributes, routine, argument);
+  catch_raw_calls();  // in a thread that was alone so far: far memory may start in the new one
   auto* start = make_start(routine, argument);
   if (start == nullptr) return EAGAIN;
   if (attributes != nullptr) keep_stack_near(*attributes);
@@ -81,6 +85,7 @@ TIARA_INTERPOSE int pthread_create(pthread_t* __restrict thread, const pthread_a
 
 TIARA_INTERPOSE int thrd_create(thrd_t* thread, thrd_start_t routine, void* argument) {
   if (active_config() == nullptr) return TIARA_REAL(thrd_create)(thread, routine, argument);
+  catch_raw_calls();
   auto* start = make_start(routine, argument);
   if (start == nullptr) return thrd_nomem;
   Guards guards;

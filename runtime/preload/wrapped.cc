@@ -20,6 +20,7 @@ TIARA_DEFINE_REAL(pthread_mutex_trylock);
 TIARA_DEFINE_REAL(pthread_mutex_unlock);
 TIARA_DEFINE_REAL(pthread_sigmask);
 TIARA_DEFINE_REAL(close);
+TIARA_DEFINE_REAL(syscall);
 
 extern "C" {
 
@@ -45,26 +46,15 @@ int __wrap_pthread_sigmask(int how, const sigset_t* mask, sigset_t* old) {
 }
 int __wrap_close(int fd) { return TIARA_REAL(close)(fd); }
 
-// syscall(2) itself: libc's is ours from outside.
+// libc's own, which is where system-call instructions are allowed (raw_calls.h).
 long __wrap_syscall(long number, ...) {
   va_list list;
   va_start(list, number);
   long arguments[6];
   for (long& argument : arguments) argument = va_arg(list, long);
   va_end(list);
-  register long r10 asm("r10") = arguments[3];
-  register long r8 asm("r8") = arguments[4];
-  register long r9 asm("r9") = arguments[5];
-  long result;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  if (result >= -4095 && result < 0) {
-    errno = static_cast<int>(-result);
-    return -1;
-  }
-  return result;
+  return TIARA_REAL(syscall)(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
+                             arguments[5]);
 }
 
 }  // extern "C"

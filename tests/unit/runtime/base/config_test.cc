@@ -41,6 +41,7 @@ TEST_CASE("a configuration survives the way through the environment") {
   config.second_chance = config.clean_detection = config.zero_detection = false;
   config.near_rules = "calloc>=1M";
   config.children = Children::kNear;
+  config.raw_syscalls = RawSyscalls::kRefuse;
   config.node_timeout = std::chrono::milliseconds(1500);
   config.chaos_seed = 7;
   config.stats_path = "/dev/shm/x";
