@@ -13,6 +13,20 @@ Fault check_elements(const Region& region, uint64_t count, uint64_t bytes, Offse
   return Fault::kNone;
 }
 
+// Bytes that travel into a region. A free frame's first word is its link: a thread that is about to lose the race for
+// the frame may still read it while the winner fills the frame, and throws away what it read (docs/pagetable.md). So the
+// words of a bulk write are in truth relaxed atomic ones; ThreadSanitizer has to be told, memcpy does the same faster.
+void copy_in(std::byte* to, const std::byte* from, uint64_t length) noexcept {
+#ifdef __SANITIZE_THREAD__
+  for (; length >= 8 && reinterpret_cast<uintptr_t>(to) % 8 == 0; to += 8, from += 8, length -= 8) {
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    __atomic_store_n(reinterpret_cast<uint64_t*>(to), word, __ATOMIC_RELAXED);
+  }
+#endif
+  memcpy(to, from, length);
+}
+
 // Are `count` elements of `bytes` at most `room`? `bytes` is at least 1.
 bool fits(uint64_t count, uint64_t bytes, uint64_t room) { return count <= room / bytes; }
 
@@ -64,7 +78,7 @@ Fault Machine::scatter(uint32_t region_number, uint64_t offset, uint64_t from, u
   if (!allows(region.permission, Permission::kWrite)) return Fault::kRegionPermission;
   if (!is_inside(from, length, payload.size())) return Fault::kPayloadBounds;
   if (!is_inside(offset, length, region.size)) return Fault::kRegionBounds;
-  if (length != 0) memcpy(region.base + offset, payload.data() + from, length);
+  if (length != 0) copy_in(region.base + offset, payload.data() + from, length);
   counts.bytes_moved += length;
   return Fault::kNone;
 }
@@ -77,7 +91,7 @@ Fault Machine::scatter_strided(uint32_t region_number, uint64_t offset, uint64_t
   if (!fits(count, bytes, payload.size()) || !is_inside(from, count * bytes, payload.size()))
     return Fault::kPayloadBounds;
   if (const Fault fault = check_elements(region, count, bytes, offset_of); fault != Fault::kNone) return fault;
-  for (uint64_t i = 0; i < count; ++i) memcpy(region.base + offset_of(i), payload.data() + from + i * bytes, bytes);
+  for (uint64_t i = 0; i < count; ++i) copy_in(region.base + offset_of(i), payload.data() + from + i * bytes, bytes);
   counts.bytes_moved += count * bytes;
   return Fault::kNone;
 }

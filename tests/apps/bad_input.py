@@ -195,12 +195,12 @@ def node_lost(how, *options):
 
 def node_killed():
     seconds = node_lost(signal.SIGKILL)
-    assert seconds < 10, f"noticed after {seconds:.1f} s"
+    assert seconds < 25, f"noticed after {seconds:.1f} s"
 
 
 def node_stopped():
-    seconds = node_lost(signal.SIGSTOP, "--node-timeout", "500ms")
-    assert seconds < 10, f"noticed after {seconds:.1f} s"
+    seconds = node_lost(signal.SIGSTOP, "--node-timeout", "3s")
+    assert seconds < 25, f"noticed after {seconds:.1f} s"
 
 
 CASES = [unknown_option, malformed_values, no_program, unreachable_node, node_of_another_user, node_too_small,

@@ -77,7 +77,7 @@ def no_orphans():
     pid = int(program.stdout.readline())
     program.kill()
     program.wait()
-    for _ in range(200):
+    for _ in range(1200):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

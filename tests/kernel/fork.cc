@@ -221,7 +221,7 @@ void a_fork_under_load_keeps_the_parent_whole() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  alarm(100);
+  alarm(500);
   const std::string what = argc > 2 ? argv[2] : "";
   const bool is_cloned = what == "copies" || what == "daemon" || what == "cloned load";
   start(argc > 1 ? argv[1] : "signal", is_cloned ? ForkMode::kClone : ForkMode::kNear,

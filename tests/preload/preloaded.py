@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 NO_PERMISSION = 77
-TIME_LIMIT_S = 150
+TIME_LIMIT_S = 600
 
 
 def main():

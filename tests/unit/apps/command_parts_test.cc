@@ -101,12 +101,12 @@ TEST_CASE("a latency quantile is off by less than one percent") {
 TEST_CASE("a child's status is what a shell would say") {
   auto child = Child::spawn({.path = "/bin/sh", .arguments = {"sh", "-c", "exit 7"}});
   REQUIRE(child);
-  const auto exit = child->wait_for(milliseconds(10'000));
+  const auto exit = child->wait_for(milliseconds(60'000));
   REQUIRE(exit);
   CHECK(exit->shell_status() == 7);
   auto killed = Child::spawn({.path = "/bin/sh", .arguments = {"sh", "-c", "kill -9 $$"}});
   REQUIRE(killed);
-  CHECK(killed->wait_for(milliseconds(10'000))->shell_status() == 128 + SIGKILL);
+  CHECK(killed->wait_for(milliseconds(60'000))->shell_status() == 128 + SIGKILL);
 }
 
 TEST_CASE("a program that cannot be executed is an error of ours") {
@@ -138,7 +138,7 @@ TEST_CASE("a child gets the environment on top of ours, each name once") {
                      "[ \"$TIARA_TEST_NAME\" = new ] && [ $(env | grep -c TIARA_TEST_NAME) = 1 ]"},
        .environment = {{"TIARA_TEST_NAME", "new"}}});
   REQUIRE(child);
-  CHECK(child->wait_for(milliseconds(10'000))->shell_status() == 0);
+  CHECK(child->wait_for(milliseconds(60'000))->shell_status() == 0);
 }
 
 TEST_CASE("programs are found as a shell would find them, with the reason when they are not") {

@@ -129,7 +129,7 @@ class Link {
 // Whether the condition holds soon: another thread or process has to get there.
 template <typename Condition>
 bool eventually(Condition condition) {
-  const auto deadline = os::monotonic_now() + std::chrono::seconds(20);
+  const auto deadline = os::monotonic_now() + std::chrono::seconds(60);
   while (!condition()) {
     if (os::monotonic_now() > deadline) return false;
     usleep(1000);  // sleep: somebody else has to get there
