@@ -14,7 +14,7 @@ Fault check_elements(const Region& region, uint64_t count, uint64_t bytes, Offse
 }
 
 // Bytes that travel into a region. A free frame's first word is its link: a thread that is about to lose the race for
-// the frame may still read it while the winner fills the frame, and throws away what it read (docs/pagetable.md). So the
+// the frame may still read it while the winner fills the frame, and discards what it read (docs/pagetable.md). So the
 // words of a bulk write are in truth relaxed atomic ones; ThreadSanitizer has to be told, memcpy does the same faster.
 void copy_in(std::byte* to, const std::byte* from, uint64_t length) noexcept {
 #ifdef __SANITIZE_THREAD__

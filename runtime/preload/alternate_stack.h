@@ -7,7 +7,7 @@
 
 namespace tiara::preload {
 
-// Gives the calling thread its alternate stack (once) and lets the runtime's signals through. Freed when the thread ends.
+// Gives the calling thread its alternate stack (once) and lets the runtime's signals through. Freed when it ends.
 void enter_thread() noexcept;
 // Once per process, before the first enter_thread().
 void prepare_alternate_stacks() noexcept;

@@ -27,7 +27,7 @@ class RuntimeCalls {
   RuntimeCalls& operator=(const RuntimeCalls&) = delete;
 };
 
-// From here on the calling thread's raw calls are caught, if the configuration asks for it. Cheap when they are already.
+// From here on the calling thread's raw calls are caught, if the configuration asks for it. Cheap when they are.
 // Threads catch from their start on, whether far memory has started or not: it may start in another one.
 void catch_raw_calls() noexcept;
 // In a forked child: the kernel has switched it off.

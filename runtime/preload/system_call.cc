@@ -117,7 +117,7 @@ Routed route_to_guarded(long number, const Word (&w)[6], long& result) noexcept 
   }
 }
 
-// The kernel would meet far buffers later, on its own: no pin could be held for them. Programs do without these calls on
+// The kernel would meet far buffers later, by itself: no pin could be held for them. Programs do without these calls on
 // kernels that lack them.
 bool is_asynchronous_io(long number) noexcept { return number == SYS_io_uring_setup || number == SYS_io_setup; }
 

@@ -78,13 +78,14 @@ def main():
             if shutil.which(command[0]) is None:
                 skip(f"{command[0]} is not installed")
             plain, expected = traced(folder, command, text)
-            far = [tiara, "run", "--quiet", "--local", local, "--pool", "1G", "--fault", "signal", "--chaos", "31", "--"]
+            far = [tiara, "run", "--quiet", "--local", local, "--pool", "1G", "--fault", "signal",
+                   "--chaos", "31", "--"]
             done, failed = traced(folder, far + command, text)
             if done.returncode == NO_PERMISSION and plain.returncode != NO_PERMISSION:
                 skip(done.stderr.decode(errors="replace").strip())
             assert done.returncode == plain.returncode, f"{name}: status {done.returncode}: {done.stderr[:2000]}"
             assert done.stdout == plain.stdout, f"{name}: the output differs"
-            assert len(failed) <= len(expected), f"{name}: {len(failed)} calls failed, without Tiara {len(expected)}: " \
+            assert len(failed) <= len(expected), f"{name}: {len(failed)} failed, without Tiara {len(expected)}: " \
                                                  f"{failed[:5]}"
             print(f"{name}: {len(failed)} EFAULT, {len(expected)} without Tiara")
 

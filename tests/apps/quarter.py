@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""quarter.py TIARA [--runs N] [PROGRAM...]: each program with the default delivery, local memory of a quarter of its own
+"""quarter.py TIARA [--runs N] [PROGRAM...]: each program with default delivery, local memory of a quarter of its own
 peak, and chaos eviction with another seed each time; its output, or every value that it serves, must be right, and the
 mode must be the signal mode. Prints passed/runs and the local memory for each. A long test, by hand."""
 import argparse
@@ -40,7 +40,8 @@ def peak_of(command, text, folder):
 
 
 def far_command(tiara, local, seed, stats):
-    return [tiara, "run", "--quiet", "--local", str(local), "--pool", "2G", "--chaos", str(seed), "--stats", stats, "--"]
+    return [tiara, "run", "--quiet", "--local", str(local), "--pool", "2G", "--chaos", str(seed),
+            "--stats", stats, "--"]
 
 
 def check_mode(stats):

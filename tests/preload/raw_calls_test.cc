@@ -228,7 +228,8 @@ TEST_CASE("a thread made without libc runs and ends") {
       "syscall\n\t"
       "1:"
       : "+a"(result)
-      : "D"(long{CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID}),
+      : "D"(long{CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+            CLONE_CHILD_CLEARTID}),
         "S"(stack_top), "d"(0L), "r"(r10), "r"(r8)
       : "rcx", "r11", "memory");
   CHECK(result > 0);
