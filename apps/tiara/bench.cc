@@ -4,6 +4,7 @@
 #include "apps/engine/bench.h"
 #include "apps/memcached/bench.h"
 #include "apps/pagewalk/bench.h"
+#include "apps/policy/bench.h"
 #include "apps/tiara/commands.h"
 
 namespace tiara::apps {
@@ -17,6 +18,7 @@ constexpr Command kBenchmarks[] = {
      memcached::bench_main},
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",
      pagewalk::bench_main},
+    {"policy", "eviction policies on recorded page references, beside LRU and Belady", policy::bench_main},
 };
 
 }  // namespace

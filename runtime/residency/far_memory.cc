@@ -30,6 +30,7 @@ struct Acquired {
   residency::KernelChoice choice;
   std::optional<fault::Userfaultfd> uffd;
   std::unique_ptr<residency::StoreConnection> connection;
+  residency::PageTrace trace;
 };
 constinit Lock start_lock;
 constinit std::atomic<FarMemory*> started{nullptr};
@@ -46,6 +47,9 @@ Result<void> acquire_locked(const Config& config) {
   if (mine.connection) return {};
   TIARA_TRY(mine.choice, residency::choose_for_kernel(config));
   TIARA_TRY(fault::Userfaultfd uffd, residency::open_for(mine.choice));
+  if (!config.trace_path.empty()) {
+    TIARA_TRY(mine.trace, residency::PageTrace::open(config.trace_path));
+  }
   TIARA_TRY(mine.connection, residency::make_store(config));
   mine.uffd.emplace(std::move(uffd));
   return {};
@@ -157,6 +161,7 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   TIARA_TRY(state->space, FarSpace::create(config, mine.choice, std::move(*mine.uffd), mine.connection->store(),
                                            mine.connection->max_pages(), stats));
   state->config = new Config(config);
+  state->space->pager().record_arrivals(std::move(mine.trace));
   TIARA_TRY_VOID(state->set_going(*mine.connection));
   // FarMemory has a private constructor, so the object is made here rather than by make_near_object.
   alignas(FarMemory) static std::byte storage[sizeof(FarMemory)];

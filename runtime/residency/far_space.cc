@@ -127,12 +127,7 @@ Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& cho
   TIARA_TRY_VOID(uffd.register_range(staging.span(), choice.has_write_protect));
   Parts parts{choice,           std::move(uffd),   std::move(*reservation), std::move(staging),
               std::move(memory), std::move(ranges), std::move(stacks),       options};
-  TIARA_TRY(FarSpace* space, make_near_object<FarSpace>(std::move(parts), store, stats));
-  if (!config.trace_path.empty()) {
-    TIARA_TRY(PageTrace trace, PageTrace::open(config.trace_path));
-    space->pager_.record_arrivals(std::move(trace));
-  }
-  return space;
+  return make_near_object<FarSpace>(std::move(parts), store, stats);
 }
 
 FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessStats& stats) noexcept

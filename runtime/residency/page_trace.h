@@ -46,6 +46,14 @@ class PageTrace {
   void record(PageNumber page, fault::Arrival how) noexcept;
 
   PageTrace() = default;
+  PageTrace(PageTrace&& other) noexcept
+      : memory_(std::move(other.memory_)), header_(std::exchange(other.header_, nullptr)), records_(other.records_) {}
+  PageTrace& operator=(PageTrace&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    header_ = std::exchange(other.header_, nullptr);
+    records_ = other.records_;
+    return *this;
+  }
   bool is_recording() const noexcept { return header_ != nullptr; }
 
  private:

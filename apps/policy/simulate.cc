@@ -1,0 +1,210 @@
+#include "apps/policy/simulate.h"
+
+#include <algorithm>
+#include <bit>
+#include <deque>
+#include <queue>
+#include <unordered_map>
+#include <utility>
+
+#include "runtime/base/check.h"
+#include "runtime/residency/resident_order.h"
+
+namespace tiara::apps::policy {
+namespace {
+
+constexpr uint32_t kGroupBits = 6;  // the largest cluster
+constexpr uint32_t kNone = UINT32_MAX;
+
+// The pager's queues without the kernel: pages are resident, staged or away.
+class Model {
+ public:
+  Model(const References& references, const Memory& memory, EvictionPolicy policy)
+      : memory_(memory), shift_(static_cast<uint32_t>(std::countr_zero(memory.cluster_pages))),
+        clusters_((references.page_count >> shift_) + 1),
+        order_(std::move(*residency::ResidentOrder::create(static_cast<uint32_t>(clusters_.size()), policy))),
+        staging_limit_(static_cast<uint32_t>(memory.pages * memory.staging_share)),
+        resident_limit_(std::max(memory.pages - staging_limit_, memory.cluster_pages)),
+        was_here_(references.page_count, false) {}
+
+  Misses run(const References& references) {
+    for (const uint32_t page : references.pages) {
+      ++misses_.references;
+      touch(page);
+    }
+    return misses_;
+  }
+
+ private:
+  struct Cluster {
+    uint64_t resident = 0;  // positions
+    uint64_t staged = 0;
+    bool is_queued = false;
+    bool has_slot = false;  // until its staged pages are written back; what is staged meanwhile joins them
+  };
+
+  void touch(uint32_t page) {
+    const uint32_t number = page >> shift_;
+    Cluster& cluster = clusters_[number];
+    const uint64_t bit = uint64_t{1} << (page & (memory_.cluster_pages - 1));
+    if (cluster.resident & bit) return;
+    auto how = fault::Arrival::kFetched;
+    if (cluster.staged & bit) {
+      cluster.staged &= ~bit;
+      --staged_;
+      ++misses_.taken_back;
+      how = fault::Arrival::kTakenBack;
+    } else if (!was_here_[page]) {
+      was_here_[page] = true;
+      ++misses_.first_uses;
+      how = fault::Arrival::kNew;
+    } else {
+      ++misses_.fetches;
+    }
+    cluster.resident |= bit;
+    ++resident_;
+    if (!std::exchange(cluster.is_queued, true)) order_.push({number}, how);
+    settle(number);
+  }
+
+  void settle(uint32_t fresh) {
+    while (resident_ > resident_limit_ && evict(fresh)) {
+    }
+    while (staged_ > staging_limit_) write_back();
+  }
+
+  // As Evictor::evict_oldest: what has just arrived stays. False: only that is left.
+  bool evict(uint32_t fresh) {
+    for (int tried = 0; tried < 2; ++tried) {
+      const auto victim = order_.try_pop();
+      if (!victim) return false;
+      Cluster& cluster = clusters_[victim->cluster.value];
+      if (victim->cluster.value == fresh) {
+        order_.put_back(*victim);
+        continue;
+      }
+      cluster.is_queued = false;
+      const auto count = static_cast<uint32_t>(std::popcount(cluster.resident));
+      if (!std::exchange(cluster.has_slot, true)) slots_.push_back(victim->cluster.value);
+      cluster.staged |= std::exchange(cluster.resident, 0);
+      resident_ -= count;
+      staged_ += count;
+      order_.left(victim->cluster);
+      return true;
+    }
+    return false;
+  }
+
+  void write_back() {
+    TIARA_CHECK(!slots_.empty());
+    Cluster& cluster = clusters_[slots_.front()];
+    slots_.pop_front();
+    cluster.has_slot = false;
+    staged_ -= static_cast<uint32_t>(std::popcount(std::exchange(cluster.staged, 0)));
+  }
+
+  const Memory memory_;
+  const uint32_t shift_;
+  std::vector<Cluster> clusters_;
+  residency::ResidentOrder order_;
+  std::deque<uint32_t> slots_;  // clusters with a staging slot, oldest first
+  const uint32_t staging_limit_;
+  const uint32_t resident_limit_;
+  std::vector<bool> was_here_;
+  uint32_t resident_ = 0;
+  uint32_t staged_ = 0;
+  Misses misses_;
+};
+
+}  // namespace
+
+References renumber(std::span<const uint64_t> pages) {
+  References out;
+  out.pages.reserve(pages.size());
+  std::unordered_map<uint64_t, uint32_t> groups;
+  std::vector<bool> is_used;
+  for (const uint64_t page : pages) {
+    const auto [group, is_new] = groups.try_emplace(page >> kGroupBits, static_cast<uint32_t>(groups.size()));
+    if (is_new) is_used.resize(is_used.size() + (size_t{1} << kGroupBits), false);
+    const uint32_t number = group->second << kGroupBits | static_cast<uint32_t>(page & ((1u << kGroupBits) - 1));
+    is_used[number] = true;
+    out.pages.push_back(number);
+  }
+  out.page_count = static_cast<uint32_t>(is_used.size());
+  return out;
+}
+
+Misses simulate_lru(const References& references, uint32_t memory_pages) {
+  // A list through arrays, from the least to the most recently used; the last entry is both ends.
+  const uint32_t ends = references.page_count;
+  std::vector<uint32_t> next(ends + 1, kNone), previous(ends + 1, kNone);
+  next[ends] = previous[ends] = ends;
+  std::vector<bool> was_here(ends, false);
+  const auto unlink = [&](uint32_t page) {
+    next[previous[page]] = next[page];
+    previous[next[page]] = previous[page];
+    next[page] = kNone;
+  };
+  Misses misses;
+  uint32_t count = 0;
+  for (const uint32_t page : references.pages) {
+    ++misses.references;
+    if (next[page] != kNone) {
+      unlink(page);
+    } else {
+      if (was_here[page]) ++misses.fetches;
+      else ++misses.first_uses;
+      was_here[page] = true;
+      if (++count > memory_pages) {
+        unlink(next[ends]);
+        --count;
+      }
+    }
+    next[page] = ends;
+    previous[page] = previous[ends];
+    next[previous[ends]] = page;
+    previous[ends] = page;
+  }
+  return misses;
+}
+
+Misses simulate_belady(const References& references, uint32_t memory_pages) {
+  const auto length = static_cast<uint32_t>(references.pages.size());
+  std::vector<uint32_t> next_use(length, kNone);
+  std::vector<uint32_t> last(references.page_count, kNone);
+  for (uint32_t at = length; at-- > 0;) {
+    next_use[at] = last[references.pages[at]];
+    last[references.pages[at]] = at;
+  }
+  // Farthest next use first. Entries of pages that were used since are out of date and skipped.
+  std::priority_queue<std::pair<uint32_t, uint32_t>> farthest;
+  std::vector<uint32_t> due(references.page_count, kNone);
+  std::vector<bool> is_here(references.page_count, false), was_here(references.page_count, false);
+  Misses misses;
+  uint32_t count = 0;
+  for (uint32_t at = 0; at < length; ++at) {
+    const uint32_t page = references.pages[at];
+    ++misses.references;
+    if (!is_here[page]) {
+      if (was_here[page]) ++misses.fetches;
+      else ++misses.first_uses;
+      if (count == memory_pages) {
+        while (!is_here[farthest.top().second] || due[farthest.top().second] != farthest.top().first) farthest.pop();
+        is_here[farthest.top().second] = false;
+        farthest.pop();
+        --count;
+      }
+      is_here[page] = was_here[page] = true;
+      ++count;
+    }
+    due[page] = next_use[at];
+    farthest.emplace(due[page], page);
+  }
+  return misses;
+}
+
+Misses simulate_runtime(const References& references, const Memory& memory, EvictionPolicy policy) {
+  return Model(references, memory, policy).run(references);
+}
+
+}  // namespace tiara::apps::policy
