@@ -40,7 +40,7 @@ constexpr ConfigOption kOptions[] = {
      "pages of zeros need no frame (default on)"},
     {"near", "TIARA_NEAR", "RULES", "what is never far, as in 'calloc>=1M' (docs/operating.md)"},
     {"fork", "TIARA_FORK", "clone|near",
-     "a forked child gets a copy of the far memory (clone, default), or what was here at the fork"},
+     "what a forked child has: what was here at the fork (near, default), or a copy of all (clone)"},
     {"raw-syscalls", "TIARA_RAW_SYSCALLS", "WHAT",
      "system-call instructions outside libc in signal mode: dispatch (default), refuse or ignore"},
     {"children", "TIARA_CHILDREN", "far|near",

@@ -157,8 +157,4 @@ module tiara_check #(
   assign addr_o       = c2_addr_q;
   assign length_o     = c2_length_q;
   assign carry_o      = c2_carry_q;
-
-`ifdef FORMAL
-  `include "tiara_check_props.svh"
-`endif
 endmodule

@@ -31,8 +31,4 @@ module tiara_ready #(
       if (pop_i)  read_q  <= read_q + 1'b1;
     end
   end
-
-`ifdef FORMAL
-  `include "tiara_ready_props.svh"
-`endif
 endmodule

@@ -43,7 +43,7 @@ struct Config {
   bool clean_detection = true;
   bool zero_detection = true;
   std::string near_rules;            // placement rules, see runtime/placement/rules.h
-  ForkMode fork = ForkMode::kClone;
+  ForkMode fork = ForkMode::kNear;
   RawSyscalls raw_syscalls = RawSyscalls::kDispatch;
   Children children = Children::kFar;
   std::chrono::milliseconds node_timeout{30'000};

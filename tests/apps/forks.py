@@ -222,7 +222,7 @@ CASES = {"python": run_python, "python_node": run_python_on_a_node, "redis": run
 
 def main():
     tiara, mode, case = os.path.abspath(sys.argv[1]), *sys.argv[2:]
-    far = [tiara, "run", "--quiet", "--local", "16M", "--pool", "512M", "--fault", mode]
+    far = [tiara, "run", "--quiet", "--local", "16M", "--pool", "512M", "--fork", "clone", "--fault", mode]
     with tempfile.TemporaryDirectory(prefix="tiara-forks-") as folder:
         CASES[case](far, folder)
 

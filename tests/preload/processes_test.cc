@@ -15,6 +15,8 @@
 
 namespace {
 
+constexpr int kForkedStatus = 78;  // runtime/base/exit_status.h: documented for users
+
 int status_of(pid_t child) {
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
@@ -59,42 +61,34 @@ struct FarList {
 
 }  // namespace
 
-TEST_CASE("A forked child keeps what it has, and has far memory of its own") {
+TEST_CASE("A forked child keeps what it has, gets near memory and ends quietly") {
   CHECK(in_child([] {
           std::string text(1000, 'x');
           void* block = malloc(10 << 20);
           memset(block, 1, 10 << 20);
-          return far::is_far(block) && text[999] == 'x' ? 42 : 1;
+          return far::is_far(block) || text[999] != 'x' ? 1 : 42;
         }) == 42);
 }
 
-TEST_CASE("A forked child reads and changes its own copy of what is away, the parent keeps its own") {
+TEST_CASE("A forked child that touches a page of its parent's that is away is stopped, the parent is not") {
   Away away;
   REQUIRE(far::remote_pages() > 0);
-  const int status = in_child([&] {
-    if (!away.block.holds(9, away.block.size())) return 1;
-    for (size_t i = 0; i < away.block.size(); ++i) away.block.data()[i] = far::Block::pattern(7, i);
-    return away.block.holds(7, away.block.size()) ? 0 : 2;
-  });
-  CHECK(status == 0);
+  const int status = in_child([&] { return away.block.holds(9, away.block.size()) ? 0 : 1; });
+  CHECK(status == kForkedStatus);
   CHECK(away.block.holds(9, away.block.size()));
 }
 
-TEST_CASE("System calls of a forked child find the bytes of pages that are away") {
+TEST_CASE("A system call of a forked child on a page that is away stops it too, with no wrong bytes") {
   Away away;
   const int status = in_child([&] {
     char name[] = "/tmp/tiara-child-XXXXXX";
     const int file = mkstemp(name);
     unlink(name);
-    char back[4096];
-    for (size_t at = 0; at + 4096 <= away.block.size(); at += 4096) {
-      if (pwrite(file, away.block.data() + at, 4096, 0) != 4096 || pread(file, back, 4096, 0) != 4096) return 1;
-      for (size_t i = 0; i < sizeof back; ++i)
-        if (back[i] != far::Block::pattern(9, at + i)) return 2;
-    }
+    for (size_t at = 0; at + 4096 <= away.block.size(); at += 4096)
+      if (pwrite(file, away.block.data() + at, 4096, 0) != 4096) return 1;
     return 0;
   });
-  CHECK(status == 0);
+  CHECK(status == kForkedStatus);
 }
 
 TEST_CASE("fork and exec with far arguments") {
