@@ -31,7 +31,7 @@ def problems_of(words, page, document):
     for option in options:
         if f"\\fB{option}\\fR" not in page:
             yield f"{name}.1 lacks {option}"
-    if words and not re.search(rf"`(tiara )?(bench )?{words[-1]}\b", document):
+    if words and not re.search(rf"(`|^### )(tiara )?(bench )?{words[-1]}\b", document, re.MULTILINE):
         yield f"docs/operating.md has no line for {' '.join(words)}"
 
 
