@@ -3,6 +3,7 @@
 //
 //   torture --mode message|signal|hybrid --transport loop|shm|tcp [--seconds N] [--seed S] [--threads N]
 //           [--evict-with move|copy] [--evict-on auto|fault|thread] [--cluster N] [--no-chaos] [--no-forks]
+//           [--fork near|clone]
 //
 // Each thread owns chunks of pages, cut so that the pager's clusters are shared between threads; a second region is
 // read by everybody under sequence locks, so that races between readers, writers and the pager are checked too.
@@ -31,6 +32,7 @@
 #include "nic/node/memory_node.h"
 #include "nic/node/server.h"
 #include "pagetable/builtin.h"
+#include "runtime/base/exit_status.h"
 #include "runtime/base/stats.h"
 #include "runtime/residency/far_memory.h"
 
@@ -55,6 +57,7 @@ struct Options {
   EvictWith evict_with = EvictWith::kAuto;
   EvictOn evict_on = EvictOn::kAuto;
   uint32_t cluster = 16;
+  ForkMode fork = ForkMode::kNear;
   bool has_chaos = true;
   bool has_forks = true;
 };
@@ -85,6 +88,7 @@ Options parse(int argc, char** argv) {
     else if (name == "--evict-on")
       options.evict_on = value == "thread" ? EvictOn::kDedicatedThread
                          : value == "fault" ? EvictOn::kFaultingThread : EvictOn::kAuto;
+    else if (name == "--fork") options.fork = value == "clone" ? ForkMode::kClone : ForkMode::kNear;
     else if (name == "--cluster") options.cluster = static_cast<uint32_t>(atoi(argv[i]));
     else usage(("unknown option " + name).c_str());
   }
@@ -407,9 +411,10 @@ void Worker::shared_pages() {
       return report_wrong("shared page", options_.seed, page * kPageSize + at[i] * 8, before, 0);
 }
 
-// A fork every so often: the parent must not notice, and the child reads its own copy of pages that are mostly away.
-// What must be in them changes with every moment; bytes that are not what was stored end the child.
-void fork_now_and_then() {
+// A fork every so often: the parent must not notice. The child touches pages that are mostly away: with a clone it has
+// copies of its own, else the first such page ends it. What must be in them changes with every moment; bytes that are
+// not what was stored end the child too.
+void fork_now_and_then(ForkMode mode) {
   while (!is_over && wrong == 0) {
     for (int i = 0; i < 20 && !is_over; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));  // sleep: paces the forks
@@ -421,6 +426,7 @@ void fork_now_and_then() {
     }
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child || status == 0) continue;
+    if (mode == ForkMode::kNear && WIFEXITED(status) && WEXITSTATUS(status) == kExitForked) continue;
     printf("torture: a forked child ended with wait status %d\n", status);
     ++wrong;
   }
@@ -472,6 +478,7 @@ int main(int argc, char** argv) {
   config.local.fraction = 0.125;
   config.evict_with = options.evict_with;
   config.evict_on = options.evict_on;
+  config.fork = options.fork;
   config.evict_cluster = options.cluster;
   config.chaos_seed = options.has_chaos ? options.seed : 0;
   config.pool = Bytes{256 * kMiB};
@@ -509,7 +516,7 @@ int main(int argc, char** argv) {
     workers.push_back(std::make_unique<Worker>(options, i, far, shadow.data()));
   std::vector<std::thread> threads;
   for (auto& worker : workers) threads.emplace_back([&worker] { worker->run(); });
-  if (options.has_forks) threads.emplace_back(fork_now_and_then);
+  if (options.has_forks) threads.emplace_back(fork_now_and_then, options.fork);
   uint64_t last = 0;
   for (int second = 0; second < options.seconds && wrong == 0; ++second) {
     std::this_thread::sleep_for(std::chrono::seconds(1));  // sleep: the run's length is given in seconds
