@@ -45,9 +45,10 @@ PagesResult UffdPageMapper::take_back(PageNumber first, uint32_t count, StagingP
   return in_pages(uffd_.move(address_of(first), address_of(from), size_t{count} << kPageShift, Holes::kForbidden));
 }
 
-void UffdPageMapper::touch(PageNumber page) noexcept {
-  // An atomic or of nothing: a write for the kernel, no change for whoever writes at the same time.
-  __atomic_fetch_or(reinterpret_cast<uint8_t*>(address_of(page)), 0, __ATOMIC_RELAXED);
+void UffdPageMapper::unshare(PageNumber page) noexcept {
+  // By the kernel, not by a store of ours, which would be a segmentation fault in a range whose access is just being
+  // taken away. Whether it worked shows when the page is moved again. Every kernel with MOVE has this advice.
+  (void)os::raw_madvise(address_of(page), kPageSize, MADV_POPULATE_WRITE);
 }
 
 void UffdPageMapper::drop(PageNumber first, uint32_t count) noexcept {

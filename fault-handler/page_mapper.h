@@ -37,8 +37,9 @@ class PageMapper {
   virtual PagesResult copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept = 0;
   // Moves staged pages back.
   virtual PagesResult take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept = 0;
-  // Writes to a mapped page without changing it, so that a page shared copy-on-write becomes ours alone.
-  virtual void touch(PageNumber page) noexcept = 0;
+  // Makes a mapped page that is shared copy-on-write (after a fork) ours alone, so that it can move. Changes nothing
+  // where the program may not write: it may be taking its access away at this very moment.
+  virtual void unshare(PageNumber page) noexcept = 0;
   // Drops mapped pages; absent ones are not an error.
   virtual void drop(PageNumber first, uint32_t count) noexcept = 0;
   // Drops staged bytes of the places [slot 0 position + index...]: `count` places from `from` onwards, across slots.
@@ -60,7 +61,7 @@ class UffdPageMapper final : public PageMapper {
   PagesResult move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept override;
   PagesResult copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept override;
   PagesResult take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept override;
-  void touch(PageNumber page) noexcept override;
+  void unshare(PageNumber page) noexcept override;
   void drop(PageNumber first, uint32_t count) noexcept override;
   void drop_staged(StagingPlace from, uint32_t count) noexcept override;
   const std::byte* staged_bytes(StagingPlace at) const noexcept override;

@@ -175,7 +175,7 @@ uint64_t Evictor::unmap_claimed(const Claims& claims, StagingSlot slot) noexcept
 
 uint64_t Evictor::unmap_run(const Claims& claims, StagingSlot slot, uint32_t at, uint32_t end) noexcept {
   uint64_t staged = 0;
-  bool has_touched = false;
+  bool has_unshared = false;
   uint32_t limit = end;  // shrinks to one page when the kernel refuses the run as a whole
   while (at < end) {
     const PageNumber page = claims.first + PageCount{at};
@@ -185,14 +185,14 @@ uint64_t Evictor::unmap_run(const Claims& claims, StagingSlot slot, uint32_t at,
                                                                   : parts_.mapper.copy_out(page, limit - at, to);
     for (uint32_t i = at; i < at + result.done; ++i) staged |= claims.resident & bit_at(i);
     at += result.done;
-    if (result.done > 0) has_touched = false;
+    if (result.done > 0) has_unshared = false;
     if (result.status == IoStatus::kDone) {
       limit = end;
       continue;
     }
-    if (result.status == IoStatus::kBusy && !has_touched && (claims.resident & bit_at(at)) != 0) {
-      parts_.mapper.touch(claims.first + PageCount{at});
-      has_touched = true;
+    if (result.status == IoStatus::kBusy && !has_unshared && (claims.resident & bit_at(at)) != 0) {
+      parts_.mapper.unshare(claims.first + PageCount{at});
+      has_unshared = true;
       continue;
     }
     if (result.status == IoStatus::kRefused && limit - at > 1) {
@@ -202,7 +202,7 @@ uint64_t Evictor::unmap_run(const Claims& claims, StagingSlot slot, uint32_t at,
     stats::bump(result.status == IoStatus::kBusy ? parts_.counters().evict_busy : parts_.counters().evict_unevictable);
     ++at;  // this page stays; the rest of the run goes on
     limit = result.status == IoStatus::kRefused ? std::min(at + 1, end) : end;
-    has_touched = false;
+    has_unshared = false;
   }
   return staged;
 }

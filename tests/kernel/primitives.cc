@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "fault-handler/page_mapper.h"
 #include "tests/kernel/probe.h"
 
 using namespace tiara;
@@ -217,6 +218,37 @@ void move_of_a_page_shared_after_fork_is_busy_until_it_is_written() {
   EXPECT(waitpid(child, nullptr, 0) == child);
 }
 
+void a_page_shared_after_fork_is_unshared_unless_its_access_is_taken_away() {
+  Pair pair(kMoveFeatures);
+  pair.fill(0, 1);
+  pair.fill(1, 2);
+  int done[2];
+  EXPECT(pipe(done) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    close(done[1]);
+    (void)!read(done[0], &byte, 1);  // lives until the parent has looked
+    _exit(0);
+  }
+  fault::UffdPageMapper mapper(pair.uffd, pair.far.data(), pair.staging.data(), 16);
+  const fault::StagingSlot slot{0};
+  EXPECT(mapper.move_out(PageNumber{0}, 1, {slot, 0}).status == IoStatus::kBusy);
+  // As an unmap on another thread does while the evictor owns the page: no fault, and the page stays.
+  EXPECT(mprotect(pair.far.data(), pair.far.size(), PROT_NONE) == 0);
+  mapper.unshare(PageNumber{0});
+  EXPECT(mapper.move_out(PageNumber{0}, 1, {slot, 0}).status != IoStatus::kDone);
+  EXPECT(mprotect(pair.far.data(), pair.far.size(), PROT_READ) == 0);
+  mapper.unshare(PageNumber{0});
+  EXPECT(mapper.move_out(PageNumber{0}, 1, {slot, 0}).status != IoStatus::kDone);
+  EXPECT(mprotect(pair.far.data(), pair.far.size(), PROT_READ | PROT_WRITE) == 0);
+  mapper.unshare(PageNumber{0});
+  EXPECT(mapper.move_out(PageNumber{0}, 1, {slot, 0}).status == IoStatus::kDone);
+  EXPECT(read_byte(page_of(pair.far, 1)) == 2);
+  close(done[1]);
+  EXPECT(waitpid(child, nullptr, 0) == child);
+}
+
 void a_forked_child_reads_zeros_for_pages_that_are_away() {
   // The fact that makes ForkedChild necessary.
   Pair pair(kMoveFeatures);
@@ -320,6 +352,7 @@ constexpr Case kCases[] = {
     CASE(move_of_a_locked_page_is_refused),
     CASE(move_to_an_unregistered_range_is_refused),
     CASE(move_of_a_page_shared_after_fork_is_busy_until_it_is_written),
+    CASE(a_page_shared_after_fork_is_unshared_unless_its_access_is_taken_away),
     CASE(a_forked_child_reads_zeros_for_pages_that_are_away),
     CASE(write_protection_stops_writers_and_not_readers),
     CASE(write_protecting_a_hole_does_nothing),

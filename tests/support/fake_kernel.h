@@ -103,7 +103,7 @@ class FakeKernel final : public fault::PageMapper {
     }
     return {fault::IoStatus::kDone, count};
   }
-  void touch(PageNumber page) noexcept override {
+  void unshare(PageNumber page) noexcept override {
     const std::lock_guard hold(pages_[page.value].lock);
     TIARA_CHECK(pages_[page.value].is_mapped);
   }

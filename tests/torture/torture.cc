@@ -414,10 +414,13 @@ void Worker::shared_pages() {
 // A fork every so often: the parent must not notice. The child touches pages that are mostly away: with a clone it has
 // copies of its own, else the first such page ends it. What must be in them changes with every moment; bytes that are
 // not what was stored end the child too.
-void fork_now_and_then(ForkMode mode) {
+void fork_now_and_then(ForkMode mode, uint64_t seed) {
+  Random random(seed);
   while (!is_over && wrong == 0) {
-    for (int i = 0; i < 20 && !is_over; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));  // sleep: paces the forks
+    // Bursts and pauses: pages that a child still shares are evicted, protected and unmapped meanwhile.
+    const auto pauses = random() % 4 == 0 ? random() % 15 : 1;
+    for (uint64_t i = 0; i < pauses && !is_over; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));  // sleep: paces the forks
     const pid_t child = fork();
     if (child == 0) {
       for (uint64_t page = 0; page < kSharedPages; ++page)
@@ -516,7 +519,7 @@ int main(int argc, char** argv) {
     workers.push_back(std::make_unique<Worker>(options, i, far, shadow.data()));
   std::vector<std::thread> threads;
   for (auto& worker : workers) threads.emplace_back([&worker] { worker->run(); });
-  if (options.has_forks) threads.emplace_back(fork_now_and_then, options.fork);
+  if (options.has_forks) threads.emplace_back(fork_now_and_then, options.fork, options.seed);
   uint64_t last = 0;
   for (int second = 0; second < options.seconds && wrong == 0; ++second) {
     std::this_thread::sleep_for(std::chrono::seconds(1));  // sleep: the run's length is given in seconds
