@@ -5,6 +5,7 @@
 #include "apps/memcached/bench.h"
 #include "apps/pagewalk/bench.h"
 #include "apps/policy/bench.h"
+#include "apps/rtl/bench.h"
 #include "apps/tiara/commands.h"
 
 namespace tiara::apps {
@@ -19,6 +20,7 @@ constexpr Command kBenchmarks[] = {
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",
      pagewalk::bench_main},
     {"policy", "eviction policies on recorded page references, beside LRU and Belady", policy::bench_main},
+    {"rtl", "cycles of the hardware engine's Verilated model", rtl::bench_main},
 };
 
 }  // namespace

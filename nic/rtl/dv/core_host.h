@@ -6,15 +6,15 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <map>
+#include <optional>
 #include <random>
 #include <span>
 #include <vector>
 
 #include "nic/engine/engine.h"
 #include "nic/isa/instruction.h"
-
-class Vtiara_core;
+#include "nic/rtl/dv/core_pins.h"
 
 namespace tiara::nic::rtl {
 
@@ -39,6 +39,7 @@ struct CoreJob {
   uint64_t step_limit = UINT32_MAX;
   uint64_t byte_limit = UINT32_MAX;
   bool clears_registers = false;     // start from zeros, as the interpreter does
+  bool stays_loaded = false;         // the code stays in the store for later jobs with the same span
   uint8_t tenant = 0;                // of the invocation
   uint8_t region_tenant = 0;         // of the entries that its regions get
   // Before an instruction, with its place in the code and the registers; then at the end.
@@ -48,15 +49,14 @@ struct CoreJob {
 
 class CoreHost {
  public:
-  static constexpr uint32_t kContexts = 32;
   static constexpr uint32_t kStoreWords = 4096;
 
-  explicit CoreHost(const HostTiming& timing);
-  ~CoreHost();
+  explicit CoreHost(const HostTiming& timing, CorePins core = make_core_32());
   CoreHost(const CoreHost&) = delete;
   CoreHost& operator=(const CoreHost&) = delete;
 
-  // False when no context or no room for the code is free; the job must live until it is done.
+  // False when no context or no room for the code is free; the job must live until it is done. Entries and code that
+  // the core has already are not written again: a job like the last one starts in the next cycle.
   bool try_submit(CoreJob& job);
   bool is_idle() const { return running_count_ == 0; }
   void tick();
@@ -89,6 +89,13 @@ class CoreHost {
   };
   struct Request;
 
+  struct Entry {
+    uint64_t base, size;
+    uint8_t permission, tenant;
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+  static constexpr uint32_t kNoRoom = UINT32_MAX;
+  uint32_t place_code(const CoreJob& job);
   void write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t permission, uint8_t tenant);
   void write_store(uint32_t address, uint64_t word);
   void clock();
@@ -103,13 +110,15 @@ class CoreHost {
   uint64_t argument_of(const Running& running, uint8_t reg) const;
   [[noreturn]] void die(uint32_t context, const char* what) const;
 
-  std::unique_ptr<Vtiara_core> core_;
+  CorePins core_;
   HostTiming timing_;
   std::mt19937_64 random_;
   uint64_t cycle_ = 0;
   uint64_t issued_ = 0;
   uint64_t order_ = 0;
-  std::array<Running, kContexts> running_;
+  std::vector<Running> running_ = std::vector<Running>(core_.contexts);
+  std::vector<std::optional<Entry>> entries_;                     // as the core has them
+  std::map<const Instruction*, uint32_t> loaded_;                 // code that stays, and where
   uint32_t running_count_ = 0;
   std::vector<bool> store_used_ = std::vector<bool>(kStoreWords);
   std::vector<uint32_t> starting_;
