@@ -9,7 +9,7 @@ namespace tiara::nic::fuzz {
 namespace {
 
 // A word that is awkward more often than chance would have it.
-uint64_t interesting_word(std::mt19937_64& random) {
+uint64_t interesting_word(Choices& random) {
   const uint64_t raw = random();
   switch (random() % 8) {
     case 0: return raw % 16;
@@ -34,7 +34,7 @@ std::vector<Opcode> opcodes_of(Format format) {
 // Writes one program, statement by statement.
 class Writer {
  public:
-  Writer(std::mt19937_64& random, Style style) : random_(random), is_careful_(style == Style::kCareful) {}
+  Writer(Choices& random, Style style) : random_(random), is_careful_(style == Style::kCareful) {}
 
   Program write() {
     program_.name = "fuzz";
@@ -486,7 +486,7 @@ class Writer {
     else put({.opcode = Opcode::kFail, .imm = static_cast<int32_t>(pick(1000))});
   }
 
-  std::mt19937_64& random_;
+  Choices& random_;
   const bool is_careful_;
   Program program_;
   std::vector<OpenLoop> loops_;
@@ -494,7 +494,7 @@ class Writer {
 };
 
 // One field of one instruction becomes something else that still decodes.
-void mutate(std::mt19937_64& random, Program& program) {
+void mutate(Choices& random, Program& program) {
   Instruction& target = program.code[random() % program.code.size()];
   for (int attempt = 0; attempt < 16; ++attempt) {
     uint64_t word = encode(target);

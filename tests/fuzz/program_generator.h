@@ -8,10 +8,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <random>
+#include <span>
 #include <vector>
 
 #include "nic/isa/program.h"
+#include "tests/fuzz/choices.h"
 
 namespace tiara::nic::fuzz {
 
@@ -47,13 +48,14 @@ struct Input {
 class ProgramGenerator {
  public:
   explicit ProgramGenerator(uint64_t seed) : random_(seed) {}
+  explicit ProgramGenerator(std::span<const uint8_t> choices) : random_(choices) {}  // borrowed
 
   // Well formed, whatever the style.
   Program program(Style style);
   Input input(const Program& program);
 
  private:
-  std::mt19937_64 random_;
+  Choices random_;
 };
 
 // Words that make programs behave: small numbers, offsets, zeros, and sometimes anything.
