@@ -1,15 +1,20 @@
 // `tiara node`: a memory node that serves this machine until it is told to stop.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <charconv>
 #include <csignal>
+#include <iterator>
 
 #include "apps/common/command.h"
 #include "apps/common/command_line.h"
 #include "apps/common/config_options.h"
 #include "apps/tiara/commands.h"
 #include "nic/engine/jit.h"
+#include "nic/operators/peer_library.h"
 #include "nic/node/memory_node.h"
 #include "nic/node/server.h"
+#include "nic/transport/peer_set.h"
 #include "pagetable/baseline.h"
 #include "pagetable/builtin.h"
 #include "runtime/base/config.h"
@@ -40,17 +45,54 @@ void block_signals() {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
 }
 
-int serve_until_told(const std::string& url, const nic::NodeConfig& config,
-                     const nic::ServerConfig& server_config) {
-  block_signals();
-  const auto node = nic::MemoryNode::create(config, pagetable::builtin_operators());
-  if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
-  const auto server = nic::serve(url, **node, server_config);
-  if (!server) {
-    const bool is_malformed = server.error().code == ErrorCode::kInvalidInput && !url.starts_with("shm://");
-    return complain(is_malformed ? kExitUsage : kExitOsError,
-                    "--listen " + url + ": " + server.error().message);
+// Other nodes: where they find this one, and where this one finds them.
+struct PeerOptions {
+  std::vector<std::string> peers;  // HOST=URL
+  std::string listen, timeout = "2s";
+};
+
+Result<nic::PeerConfig> parse_peers(const PeerOptions& options) {
+  nic::PeerConfig config;
+  const auto timeout = parse_duration(options.timeout);
+  if (!timeout) return fail(ErrorCode::kInvalidInput, "--peer-timeout: " + timeout.error().message);
+  config.timeout = *timeout;
+  for (const std::string& text : options.peers) {
+    const size_t equals = text.find('=');
+    uint32_t host = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + std::min(equals, text.size()), host);
+    if (equals == std::string::npos || error != std::errc() || end != text.data() + equals)
+      return fail(ErrorCode::kInvalidInput,
+                  "--peer " + text + ": write HOST=URL, HOST being the number that programs use");
+    config.peers.push_back({host, text.substr(equals + 1)});
   }
+  return config;
+}
+
+int complain_of_listening(const char* option, const std::string& url, const Error& error) {
+  const bool is_malformed = error.code == ErrorCode::kInvalidInput && !url.starts_with("shm://");
+  return complain(is_malformed ? kExitUsage : kExitOsError, fmt::format("{} {}: {}", option, url, error.message));
+}
+
+int serve_until_told(const std::string& url, const std::string& peers_url, const nic::NodeConfig& config,
+                     const nic::ServerConfig& server_config) {
+  const auto pages = pagetable::builtin_operators();
+  std::vector<nic::BuiltinOperator> builtins(pages.begin(), pages.end());
+  if (config.shared.value != 0) std::ranges::copy(nic::peers::builtin_operators(), std::back_inserter(builtins));
+  const auto node = nic::MemoryNode::create(config, builtins);
+  if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
+  std::unique_ptr<nic::NodeServer> peer_server;
+  if (!peers_url.empty()) {
+    nic::ServerConfig for_peers = server_config;
+    for_peers.workers = 1;  // operators of two instructions
+    for_peers.serves = nic::SessionKind::kPeer;
+    auto serving = nic::serve(peers_url, **node, for_peers);
+    if (!serving) return complain_of_listening("--peers-listen", peers_url, serving.error());
+    peer_server = std::move(*serving);
+  }
+  const auto server = nic::serve(url, **node, server_config);
+  if (!server) return complain_of_listening("--listen", url, server.error());
+  if (peer_server != nullptr)
+    fmt::print("tiara node: sharing {} with other nodes at {}\n", format_bytes(config.shared), peer_server->url());
   fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n",
              format_bytes((*node)->stats().pool.total.bytes()), (*server)->url(),
              (*server)->workers(), getpid(), (*server)->moves_bytes_with());
@@ -73,6 +115,8 @@ int node_main(int argc, char** argv) {
   nic::NodeConfig config;
   nic::ServerConfig server;
   bool serves_baselines = false;
+  PeerOptions peer_options;
+  std::string shared = "0";
   app.add_option("--listen", url,
                  "where to serve: shm://PATH, a UNIX socket for processes of this machine, or "
                  "tcp://HOST:PORT (port 0: any that is free)")
@@ -101,6 +145,20 @@ int node_main(int argc, char** argv) {
                  "what runs operators: auto (default: jit where the CPU allows it), jit or interp")
       ->option_text("E")
       ->one_of({"auto", "jit", "interp"});
+  app.add_option("--shared", shared,
+                 "memory of the region `shared`, one for all clients and for other nodes (default: none)")
+      ->option_text("SIZE");
+  app.add_option("--peers-listen", peer_options.listen,
+                 "where other nodes reach the shared region: shm://PATH or tcp://HOST:PORT")
+      ->option_text("URL");
+  app.add_option("--peer", peer_options.peers,
+                 "another node: the number (0 to 63) by which programs name it, and its --peers-listen address; "
+                 "once for each")
+      ->option_text("HOST=URL")
+      ->repeatable();
+  app.add_option("--peer-timeout", peer_options.timeout,
+                 "how long a remote operation may wait for its answer before it faults (default 2s)")
+      ->option_text("TIME");
   app.add_flag("--baselines", serves_baselines,
                "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
                "bench pagewalk'");
@@ -128,7 +186,20 @@ int node_main(int argc, char** argv) {
     config.allows_one_sided = true;
     config.natives = pagetable::baseline_operators();
   }
-  return serve_until_told(url, config, server);
+  const auto shared_size = parse_bytes(shared);
+  if (!shared_size) return complain(kExitUsage, "--shared: " + shared_size.error().message);
+  config.shared = *shared_size;
+  if (!peer_options.listen.empty() && shared_size->value == 0)
+    return complain(kExitUsage, "--peers-listen: there is nothing for other nodes to reach; add --shared SIZE");
+  const auto peers = parse_peers(peer_options);
+  if (!peers) return complain(kExitUsage, peers.error().message);
+  block_signals();
+  if (!peers->peers.empty()) {
+    auto set = nic::PeerSet::create(*peers);
+    if (!set) return complain(kExitUsage, "--peer: " + set.error().message);
+    config.remote = std::move(*set);
+  }
+  return serve_until_told(url, peer_options.listen, config, server);
 }
 
 }  // namespace tiara::apps

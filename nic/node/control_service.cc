@@ -6,6 +6,9 @@ Result<wire::Body> answer_control(Session& session, const wire::ControlHeader& r
                                   std::span<const std::byte> body) {
   if (request.tenant != session.tenant())
     return fail(ErrorCode::kNoPermission, "the request names another tenant than its session");
+  if (session.kind() == SessionKind::kPeer && request.operation != wire::ControlOperation::kHello &&
+      request.operation != wire::ControlOperation::kInfo)
+    return fail(ErrorCode::kNoPermission, "this address is for other nodes; clients use the one of --listen");
   switch (request.operation) {
     case wire::ControlOperation::kHello: return fail(ErrorCode::kInvalidInput, "a session says hello once");
     case wire::ControlOperation::kInfo: {

@@ -63,8 +63,8 @@ wire::Body StreamSession::answer(const wire::ControlHeader& header, std::span<co
 
 // --- LeaseTable ---
 
-LeaseTable::LeaseTable(MemoryNode& node, std::chrono::milliseconds lease)
-    : node_(node), lease_(lease), instance_(random_word()) {}
+LeaseTable::LeaseTable(MemoryNode& node, std::chrono::milliseconds lease, SessionKind kind)
+    : node_(node), lease_(lease), kind_(kind), instance_(random_word()) {}
 
 LeaseTable::~LeaseTable() = default;
 
@@ -80,7 +80,7 @@ void LeaseTable::describe(const StreamSession& session, wire::HandshakeReply& re
 }
 
 LeaseTable::Opened LeaseTable::open(const wire::Handshake& question, uint32_t max_slots) {
-  auto session = node_.open_session(question.used_token());
+  auto session = node_.open_session(question.used_token(), kind_);
   if (!session) {
     const bool is_token = session.error().code == ErrorCode::kNoPermission;
     return {nullptr, refusal(is_token ? wire::HandshakeStatus::kNoPermission : wire::HandshakeStatus::kFull,

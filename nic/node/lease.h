@@ -76,7 +76,7 @@ class StreamSession {
 
 class LeaseTable {
  public:
-  LeaseTable(MemoryNode& node, std::chrono::milliseconds lease);
+  LeaseTable(MemoryNode& node, std::chrono::milliseconds lease, SessionKind kind = SessionKind::kClient);
   ~LeaseTable();
 
   uint64_t instance() const noexcept { return instance_; }
@@ -112,6 +112,7 @@ class LeaseTable {
 
   MemoryNode& node_;
   const std::chrono::milliseconds lease_;
+  const SessionKind kind_;  // of the sessions that it opens
   const uint64_t instance_;
   mutable std::mutex mutex_;
   std::map<uint64_t, std::shared_ptr<StreamSession>> sessions_;

@@ -65,15 +65,18 @@ Outcome Session::refuse(Refusal reason) noexcept {
 Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
                      std::span<std::byte> reply) noexcept {
   if (frame.tenant != tenant_) return refusal(Refusal::kNotAuthorised);
-  if (frame.operation == kOneSidedRead) return node_.one_sided_read(frame, reply);
+  const bool is_peer = kind_ == SessionKind::kPeer;
+  if (frame.operation == kOneSidedRead && !is_peer) return node_.one_sided_read(frame, reply);
   const OperatorRegistry::Use target = node_.operators_.enter(tenant_, frame.operation);
   if (!target.is_valid()) return refusal(Refusal::kUnknownOperator);
+  if (is_peer && !target->is_for_peers) return refusal(Refusal::kNotAuthorised);
   const SpaceTable::Use space = frame.space.value == 0 ? SpaceTable::Use() : node_.spaces_.enter(id_, frame.space);
   if (!space.is_valid() && (target->needs_space || frame.space.value != 0))
     return refusal(Refusal::kUnknownAddressSpace);
   if (target->changes_pool && space.is_snapshot()) return refusal(Refusal::kNotAuthorised);
   const RegionTable regions = node_.bind(*target.get(), space.index(), space.data());
-  const Invocation invocation{regions, frame.used_arguments(), payload, reply};
+  const Invocation invocation{regions, frame.used_arguments(), payload, reply,
+                              is_peer ? nullptr : node_.remote_.get()};
   if (target->native != nullptr) return target->native(invocation);
   const Outcome outcome = node_.engine_->run(*target->program, invocation);
   if (target->changes_pool) node_.reap();
@@ -123,11 +126,13 @@ InvocationCounts Session::counts() const noexcept {
 
 // --- MemoryNode ---
 
-MemoryNode::MemoryNode(const NodeConfig& config, Pool pool)
+MemoryNode::MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared)
     : pool_(std::move(pool)),
+      shared_(std::move(shared)),
+      remote_(config.remote),
       spaces_(pool_, config.data_limit),
       engine_(config.engine != nullptr ? config.engine : std::make_shared<Interpreter>()),
-      operators_(*engine_),
+      operators_(*engine_, {.shared = shared_.is_mapped(), .peers = remote_ != nullptr}),
       token_(config.token),
       allows_one_sided_(config.allows_one_sided) {}
 
@@ -149,7 +154,11 @@ Result<std::unique_ptr<MemoryNode>> MemoryNode::create_in_child(const MemoryNode
 
 Result<std::unique_ptr<MemoryNode>> MemoryNode::create_over(Pool pool, const NodeConfig& config,
                                                             std::span<const BuiltinOperator> builtins) {
-  std::unique_ptr<MemoryNode> node(new MemoryNode(config, std::move(pool)));
+  os::Mapping shared;
+  if (config.shared.value != 0) {
+    TIARA_TRY(shared, os::Mapping::anonymous(Bytes{round_up(config.shared.value, kPageSize)}));
+  }
+  std::unique_ptr<MemoryNode> node(new MemoryNode(config, std::move(pool), std::move(shared)));
   for (const BuiltinOperator& builtin : builtins) {
     const auto id = node->operators_.add_builtin(builtin);
     if (!id)
@@ -159,13 +168,13 @@ Result<std::unique_ptr<MemoryNode>> MemoryNode::create_over(Pool pool, const Nod
   return node;
 }
 
-Result<std::unique_ptr<Session>> MemoryNode::open_session(std::string_view token) {
+Result<std::unique_ptr<Session>> MemoryNode::open_session(std::string_view token, SessionKind kind) {
   const std::lock_guard lock(mutex_);
   if (!token_.empty() && !tokens_match(token_, token)) {
     sessions_refused_++;
     return fail(ErrorCode::kNoPermission, "the node refuses this token; bring the one it was started with");
   }
-  std::unique_ptr<Session> session(new Session(*this, SessionId{++sessions_opened_}, TenantId{0}));
+  std::unique_ptr<Session> session(new Session(*this, SessionId{++sessions_opened_}, TenantId{0}, kind));
   sessions_.push_back(session.get());
   return session;
 }
@@ -217,6 +226,7 @@ RegionTable MemoryNode::bind(const OperatorRegistry::Operator& target, uint32_t 
       case RegionBinding::kAlloc: regions[i] = pool_.alloc_region(); break;
       case RegionBinding::kReferences: regions[i] = pool_.references_region(); break;
       case RegionBinding::kData: regions[i] = data; break;
+      case RegionBinding::kShared: regions[i] = {shared_.data(), shared_.size(), Permission::kReadWriteAtomic}; break;
     }
   }
   return regions;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nic/engine/engine.h"
+#include "nic/engine/remote_port.h"
 #include "nic/node/operator_registry.h"
 #include "nic/node/pool.h"
 #include "nic/node/space_table.h"
@@ -31,6 +32,8 @@ struct NodeConfig {
   std::string token;                     // what a client must bring; empty: anyone who reaches the node is served
   bool allows_one_sided = false;         // kOneSidedRead reads every tenant's bytes: for baselines only
   Bytes data_limit{1 * kGiB};            // all data regions of users' operators together
+  Bytes shared;                          // the region `shared`: one for all, and for peers; 0: none
+  std::shared_ptr<RemotePort> remote;    // the way to other nodes' shared regions; nullptr: none
   std::vector<NativeOperator> natives;   // for baselines only
 };
 
@@ -52,6 +55,10 @@ struct NodeStats {
 };
 
 class MemoryNode;
+
+// A peer is another node: its session runs the node's own operators on the region `shared` and can do nothing else.
+// They wait for nobody, so whoever serves only peers never waits.
+enum class SessionKind : uint8_t { kClient, kPeer };
 
 // One client's standing with the node: what it may name. Everything it made goes away with it.
 class Session {
@@ -84,11 +91,13 @@ class Session {
 
   SessionId id() const noexcept { return id_; }
   TenantId tenant() const noexcept { return tenant_; }
+  SessionKind kind() const noexcept { return kind_; }
   InvocationCounts counts() const noexcept;
 
  private:
   friend class MemoryNode;
-  Session(MemoryNode& node, SessionId id, TenantId tenant) noexcept : node_(node), id_(id), tenant_(tenant) {}
+  Session(MemoryNode& node, SessionId id, TenantId tenant, SessionKind kind) noexcept
+      : node_(node), id_(id), tenant_(tenant), kind_(kind) {}
   Outcome run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
               std::span<std::byte> reply) noexcept;
 
@@ -99,6 +108,7 @@ class Session {
   MemoryNode& node_;
   const SessionId id_;
   const TenantId tenant_;
+  const SessionKind kind_;
   bool is_closed_ = false;
   Counters counters_;
 };
@@ -116,7 +126,7 @@ class MemoryNode {
   ~MemoryNode();  // after the last session
 
   // The session must not outlive the node. A wrong token is kNoPermission.
-  Result<std::unique_ptr<Session>> open_session(std::string_view token);
+  Result<std::unique_ptr<Session>> open_session(std::string_view token, SessionKind kind = SessionKind::kClient);
 
   NodeStats stats() const;
   // For the checker, and for tests: nobody may be invoking while they look.
@@ -128,7 +138,7 @@ class MemoryNode {
 
  private:
   friend class Session;
-  MemoryNode(const NodeConfig& config, Pool pool);
+  MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared);
   static Result<std::unique_ptr<MemoryNode>> create_over(Pool pool, const NodeConfig& config,
                                                          std::span<const BuiltinOperator> builtins);
   Outcome one_sided_read(const wire::InvocationFrame& frame, std::span<std::byte> reply) const noexcept;
@@ -138,6 +148,8 @@ class MemoryNode {
   void reap() noexcept;
 
   Pool pool_;
+  os::Mapping shared_;  // empty: none
+  const std::shared_ptr<RemotePort> remote_;
   SpaceTable spaces_;
   std::shared_ptr<Engine> engine_;
   OperatorRegistry operators_;

@@ -22,14 +22,27 @@ constexpr NamedRegion kNamedRegions[] = {
     {"alloc", RegionBinding::kAlloc, true},
     {"refs", RegionBinding::kReferences, true},
     {"data", RegionBinding::kData, false},
+    {"shared", RegionBinding::kShared, false},
 };
+constexpr std::string_view kRemoteRegion = "peer";
 
 enum class Grant { kEverything, kUsersRegions };
 
-Result<RegionBinding> bind(const RegionDeclaration& region, Grant grant) {
+Result<RegionBinding> bind(const RegionDeclaration& region, Grant grant, RegionsOffered offered) {
+  if (region.is_remote) {
+    if (region.name != kRemoteRegion)
+      return fail(ErrorCode::kRejected,
+                  "no node has a remote region \"" + region.name + "\"; the one there is is \"peer\"");
+    if (!offered.peers)
+      return fail(ErrorCode::kRejected, "the node knows no other nodes, for the region \"peer\"; start it with --peer");
+    return RegionBinding::kUnused;  // the remote port finds it
+  }
   const auto* const known = std::ranges::find(kNamedRegions, region.name, &NamedRegion::name);
-  if (region.is_remote || known == std::end(kNamedRegions))
-    return fail(ErrorCode::kRejected, "the node has no region \"" + region.name + "\" to bind; it offers \"data\"");
+  if (known == std::end(kNamedRegions))
+    return fail(ErrorCode::kRejected,
+                "the node has no region \"" + region.name + "\" to bind; it offers \"data\" and \"shared\"");
+  if (known->binding == RegionBinding::kShared && !offered.shared)
+    return fail(ErrorCode::kRejected, "the node has no region \"shared\"; start it with --shared");
   if (known->is_the_nodes && grant != Grant::kEverything)
     return fail(ErrorCode::kRejected,
                 "region \"" + region.name + "\" is for the node's own operators; use \"data\"");
@@ -43,8 +56,8 @@ OperatorRegistry::Operator::Operator(Operator&&) noexcept = default;
 OperatorRegistry::Operator& OperatorRegistry::Operator::operator=(Operator&&) noexcept = default;
 OperatorRegistry::Operator::~Operator() = default;
 
-OperatorRegistry::OperatorRegistry(Engine& engine)
-    : engine_(engine), slots_(std::make_unique<std::array<Slot, kMaxOperators>>()) {}
+OperatorRegistry::OperatorRegistry(Engine& engine, RegionsOffered offered)
+    : engine_(engine), offered_(offered), slots_(std::make_unique<std::array<Slot, kMaxOperators>>()) {}
 OperatorRegistry::~OperatorRegistry() = default;
 
 Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program program, Origin origin) const {
@@ -54,8 +67,10 @@ Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program progr
   TIARA_CHECK(made.region_count <= kMaxRegions);
   made.is_repeatable = std::ranges::all_of(
       program.regions, [](const RegionDeclaration& region) { return region.permission == Permission::kRead; });
+  made.is_for_peers = origin == Origin::kNode;
   for (uint32_t i = 0; i < made.region_count; i++) {
-    TIARA_TRY(made.bindings[i], bind(program.regions[i], grant));
+    TIARA_TRY(made.bindings[i], bind(program.regions[i], grant, offered_));
+    made.is_for_peers &= made.bindings[i] == RegionBinding::kShared;
     made.changes_pool |= made.bindings[i] == RegionBinding::kPool &&
                          program.regions[i].permission != Permission::kRead;
     made.needs_space |= made.bindings[i] == RegionBinding::kSpace || made.bindings[i] == RegionBinding::kData;

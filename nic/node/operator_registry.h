@@ -49,6 +49,13 @@ enum class RegionBinding : uint8_t {
   kAlloc,  // "alloc": the AllocHeader; the node's own operators only
   kReferences,  // "refs": the FrameReferences; the node's own operators only
   kData,   // "data": the address space's linear region, as big as was asked for
+  kShared,  // "shared": the node's one region for all its clients, and for other nodes
+};
+
+// What a node has beside its pool.
+struct RegionsOffered {
+  bool shared = false;
+  bool peers = false;  // remote regions: "peer", the shared region of the host that the instruction names
 };
 
 class OperatorRegistry {
@@ -59,7 +66,7 @@ class OperatorRegistry {
   static constexpr uint32_t kMaxPerSession = 64;
 
   // Every operator is prepared for `engine`, which is borrowed and outlives the registry.
-  explicit OperatorRegistry(Engine& engine);
+  OperatorRegistry(Engine& engine, RegionsOffered offered);
   ~OperatorRegistry();
 
   // --- before the node serves anybody ---
@@ -93,6 +100,7 @@ class OperatorRegistry {
     bool needs_space = false;
     bool changes_pool = false;  // not for snapshots
     bool is_internal = false;   // the node calls it for a client, who may not call it himself
+    bool is_for_peers = false;  // the node's own, on the shared region alone
     bool is_repeatable = false;  // a program whose every region is read-only: running it again changes nothing
   };
 
@@ -142,6 +150,7 @@ class OperatorRegistry {
   Result<uint32_t> free_slot_locked(SessionId session) const;
 
   Engine& engine_;
+  const RegionsOffered offered_;
   mutable std::mutex mutex_;  // orders registration and release; never taken by invocations
   std::unique_ptr<std::array<Slot, kMaxOperators>> slots_;
   uint32_t builtins_ = 0;     // slots 1 to builtins_; constant once the node serves

@@ -18,6 +18,7 @@ struct ServerConfig {
   uint32_t workers = 0;
   uint32_t max_slots = 64;        // requests that one session may have outstanding
   uint32_t max_connections = 4096;
+  SessionKind serves = SessionKind::kClient;  // who is at the other end
   std::chrono::milliseconds hello_timeout{5'000};  // a connection that has not said hello by then is closed
 
   // Stream transports only.

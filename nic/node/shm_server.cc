@@ -205,7 +205,7 @@ ShmServer::Keep ShmServer::welcome(Connection& connection, const wire::ControlHe
 }
 
 Result<wire::Body> ShmServer::open_session(Connection& connection, const wire::Hello& hello, UniqueFd& segment) {
-  TIARA_TRY(auto session, node_.open_session(hello.token));
+  TIARA_TRY(auto session, node_.open_session(hello.token, config_.serves));
   const uint32_t slots = std::clamp(hello.slots, wire::kMinSlots, std::min(config_.max_slots, wire::kMaxSlots));
   TIARA_TRY(ShmSession::Opened opened, ShmSession::open(std::move(session), slots));
   const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->session_count(); });

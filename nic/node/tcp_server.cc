@@ -22,7 +22,7 @@ uint32_t worker_count(uint32_t wanted) {
 }  // namespace
 
 TcpServer::TcpServer(MemoryNode& node, const ServerConfig& config)
-    : node_(node), config_(config), leases_(node, config.lease) {}
+    : node_(node), config_(config), leases_(node, config.lease, config.serves) {}
 
 Result<std::unique_ptr<TcpServer>> TcpServer::start(std::string_view host_port, MemoryNode& node,
                                                     const ServerConfig& config) {

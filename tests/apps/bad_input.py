@@ -116,6 +116,11 @@ def node_of_another_user():
 
 def node_too_small():
     expect(run("node", "--listen", "shm:///tmp/unused", "--memory", "4K"), 64, "4K")
+    for peer, complaint in (("2", "HOST=URL"), ("x=shm:///p", "HOST=URL"), ("64=shm:///p", "below 64"),
+                            ("2=loop:", "cannot reach")):
+        expect(run("node", "--listen", "shm:///tmp/unused", "--memory", "4M", "--peer", peer), 64, complaint)
+    expect(run("node", "--listen", "shm:///tmp/unused", "--memory", "4M", "--peers-listen", "shm:///tmp/p"), 64,
+           "--shared")
     with Node("16M") as node:
         result = run("run", "--quiet", "--local", "16M", "--node", node.url, "--", "python3", "-c", HOLDER)
         expect(result, 73, "no frame left")

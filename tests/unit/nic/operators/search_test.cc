@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "nic/operators/peer_library.h"
 #include "tests/unit/nic/operators/proved_bounds.h"
 #include "tests/unit/nic/operators/run_operator.h"
 
@@ -246,6 +247,14 @@ TEST_CASE("the operators' sources state the bounds that are proved") {
     const std::string path =
         std::string(TIARA_SOURCE_ROOT "/nic/operators/") + std::string(each.name) + ".tiara";
     CHECK(compare_with_source(path, library_operator(each.name).bounds()) == "");
+  }
+  for (const BuiltinOperator& each : peers::builtin_operators()) {
+    INFO(each.name);
+    const std::string path =
+        std::string(TIARA_SOURCE_ROOT "/nic/operators/") + std::string(each.name) + ".tiara";
+    const auto verified = verify(*deserialize(each.container));
+    REQUIRE(verified);
+    CHECK(compare_with_source(path, verified->bounds()) == "");
   }
 }
 
