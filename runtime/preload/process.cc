@@ -106,7 +106,7 @@ stats::ProcessStats& claim_own_stats() noexcept {
 void after_fork_in_child() noexcept {
   unlock_mappings();
   FarMemory* far = FarMemory::instance();
-  if (far == nullptr) return;
+  if (far == nullptr) return FarMemory::forget_acquired_in_child();
   if (!far->after_fork_in_child(claim_own_stats)) placement::heap::switch_to_near();
   guard_system_calls(*far);
   protect_descriptors(far->descriptors());
@@ -124,6 +124,9 @@ namespace {
   if (!rules) end_process("cannot use far memory", rules.error());
   const uint64_t threshold = start_threshold(*wanted);
   prepare_alternate_stacks();
+  // jemalloc registers its own handlers when it is first used, which must be before ours: see before_fork(). Whether
+  // the lines above have allocated depends on how long the values in the environment are.
+  placement::heap::release(placement::heap::allocate_near(1));
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   config = new Config(*std::move(wanted));
   placement::heap::wait_for_demand(*std::move(rules), threshold, start_far_memory);

@@ -141,6 +141,17 @@ Result<void> FarMemory::acquire_privileged(const Config& config) {
   return result;
 }
 
+void FarMemory::forget_acquired_in_child() noexcept {
+  Acquired& parents = acquired();
+  if (!parents.connection) return;
+  // Raw closes, and neither is destroyed: what the connection speaks to is the parent's.
+  for (const int descriptor : parents.connection->descriptors()) syscall(SYS_close, descriptor);
+  if (parents.uffd) syscall(SYS_close, parents.uffd->descriptor());
+  if (parents.uffd) (void)parents.uffd->release().release();
+  parents.uffd.reset();
+  (void)parents.connection.release();
+}
+
 FarMemory* FarMemory::instance() noexcept { return started.load(std::memory_order_acquire); }
 
 Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& stats) {

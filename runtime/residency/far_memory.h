@@ -33,6 +33,10 @@ class FarMemory {
   // to drop. Idempotent; start() calls it if nobody did.
   static Result<void> acquire_privileged(const Config& config);
 
+  // In a forked child, when nothing was started: what acquire_privileged() got is the parent's (a userfaultfd belongs
+  // to the address space that opened it). start() gets its own.
+  static void forget_acquired_in_child() noexcept;
+
   // Reserves the address range, creates the address space on the node, starts the threads of the chosen mode.
   // Thread-safe and idempotent; a few milliseconds. `stats` is borrowed for ever.
   static Result<FarMemory*> start(const Config& config, stats::ProcessStats& stats);

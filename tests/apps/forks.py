@@ -217,7 +217,24 @@ def run_daemon(far, folder):
             os.kill(pid, signal.SIGKILL)
 
 
-CASES = {"python": run_python, "python_node": run_python_on_a_node, "redis": run_redis, "daemon": run_daemon}
+# jemalloc's fork handlers must come before the runtime's, also when nothing in the environment is long enough to be
+# allocated for.
+def run_with_short_names(far, folder):
+    del folder
+    library = os.path.join(os.path.dirname(far[0]), "../../runtime/preload/libtiara.so")
+    short = {name: text for name, text in os.environ.items() if not name.startswith("TIARA_")}
+    short.update(LD_PRELOAD=library, TIARA_LOCAL="16M", TIARA_POOL="512M", TIARA_FAULT=far[-1])
+    program = ("import os\ndata = [('%d' % i) * 40 for i in range(60000)]\nchild = os.fork()\n"
+               "if child == 0: os._exit(7 if data[59999] == '59999' * 40 else 1)\n"
+               "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
+    status = subprocess.run([sys.executable, "-c", program], timeout=200, env=short, check=False).returncode
+    if status == NO_PERMISSION:
+        skip("userfaultfd is not allowed here")
+    assert status == 7, f"status {status}"
+
+
+CASES = {"python": run_python, "short_names": run_with_short_names,
+         "python_node": run_python_on_a_node, "redis": run_redis, "daemon": run_daemon}
 
 
 def main():
