@@ -223,7 +223,7 @@ def run_with_short_names(far, folder):
     del folder
     library = os.path.join(os.path.dirname(far[0]), "../../runtime/preload/libtiara.so")
     short = {name: text for name, text in os.environ.items() if not name.startswith("TIARA_")}
-    short.update(LD_PRELOAD=library, TIARA_LOCAL="16M", TIARA_POOL="512M", TIARA_FAULT=far[-1])
+    short.update(LD_PRELOAD=library, TIARA_LOCAL="16M", TIARA_POOL="512M", TIARA_FAULT=far[-1], TIARA_FORK="clone")
     program = ("import os\ndata = [('%d' % i) * 40 for i in range(60000)]\nchild = os.fork()\n"
                "if child == 0: os._exit(7 if data[59999] == '59999' * 40 else 1)\n"
                "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")

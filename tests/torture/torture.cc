@@ -375,6 +375,7 @@ class Worker {
 
 // Versioned pages: page p is written by thread p mod N and read by all. An even sequence number is a version.
 std::byte* shared_region = nullptr;
+std::byte* chunks = nullptr;  // the workers' own
 std::atomic<uint32_t> sequence[kSharedPages];
 
 uint64_t shared_word(size_t page, uint32_t version, size_t index) {
@@ -411,25 +412,45 @@ void Worker::shared_pages() {
       return report_wrong("shared page", options_.seed, page * kPageSize + at[i] * 8, before, 0);
 }
 
-// A fork every so often: the parent must not notice. The child touches pages that are mostly away: with a clone it has
-// copies of its own, else the first such page ends it. What must be in them changes with every moment; bytes that are
-// not what was stored end the child too.
-void fork_now_and_then(ForkMode mode, uint64_t seed) {
-  Random random(seed);
+// What a child with a clone finds must be what its parent had at the fork: versions that were whole are whole, and stay
+// what the child makes of them while its parent goes on. 0, or the status that it ends with.
+int check_clone(uint64_t random) {
+  constexpr int kWrongInherited = 3, kWrongOwn = 4;
+  for (size_t page = 0; page < kSharedPages; ++page) {
+    const uint32_t version = sequence[page].load(std::memory_order_acquire);
+    if (version % 2 != 0) continue;
+    for (size_t i = 0; i < kWordsPerPage; i += 64)
+      if (shared_words(page)[i].load() != shared_word(page, version, i)) return kWrongInherited;
+  }
+  // Pages that other threads of the parent were changing, discarding and protecting: any bytes, but no others than
+  // what was stored.
+  for (int i = 0; i < 256; ++i) {
+    random = mix(random + 1);
+    const std::byte* const at = chunks + random % (kRegionBytes / kPageSize) * kPageSize;
+    (void)__atomic_load_n(reinterpret_cast<const uint64_t*>(at), __ATOMIC_RELAXED);
+  }
+  for (const uint64_t own : {random, random + 1}) {
+    for (size_t page = 0; page < kSharedPages; ++page) shared_words(page)[page % kWordsPerPage].store(own ^ page);
+    for (size_t page = 0; page < kSharedPages; ++page)
+      if (shared_words(page)[page % kWordsPerPage].load() != (own ^ page)) return kWrongOwn;
+  }
+  return 0;
+}
+
+// A fork every so often: the parent must not notice. Without a clone the first page that is away ends the child.
+void fork_now_and_then(const Options& options) {
+  Random random(options.seed);
   while (!is_over && wrong == 0) {
     // Bursts and pauses: pages that a child still shares are evicted, protected and unmapped meanwhile.
     const auto pauses = random() % 4 == 0 ? random() % 15 : 1;
     for (uint64_t i = 0; i < pauses && !is_over; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(50));  // sleep: paces the forks
+    const uint64_t own = random();
     const pid_t child = fork();
-    if (child == 0) {
-      for (uint64_t page = 0; page < kSharedPages; ++page)
-        (void)reinterpret_cast<std::atomic<uint64_t>*>(shared_region + page * kPageSize)->load();
-      _exit(0);
-    }
+    if (child == 0) _exit(check_clone(own));
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child || status == 0) continue;
-    if (mode == ForkMode::kNear && WIFEXITED(status) && WEXITSTATUS(status) == kExitForked) continue;
+    if (options.fork == ForkMode::kNear && WIFEXITED(status) && WEXITSTATUS(status) == kExitForked) continue;
     printf("torture: a forked child ended with wait status %d\n", status);
     ++wrong;
   }
@@ -506,6 +527,7 @@ int main(int argc, char** argv) {
   pthread_atfork([] { FarMemory::instance()->before_fork(); }, [] { FarMemory::instance()->after_fork_in_parent(); },
                  [] { (void)FarMemory::instance()->after_fork_in_child(child_stats); });
   std::byte* far = (*memory)->map(kRegionBytes, kPageSize);
+  chunks = far;
   shared_region = (*memory)->map(kSharedPages * kPageSize, kPageSize);
   std::vector<std::byte> shadow(kRegionBytes);
   for (size_t page = 0; page < kRegionBytes / kPageSize; ++page) {
@@ -519,7 +541,7 @@ int main(int argc, char** argv) {
     workers.push_back(std::make_unique<Worker>(options, i, far, shadow.data()));
   std::vector<std::thread> threads;
   for (auto& worker : workers) threads.emplace_back([&worker] { worker->run(); });
-  if (options.has_forks) threads.emplace_back(fork_now_and_then, options.fork, options.seed);
+  if (options.has_forks) threads.emplace_back(fork_now_and_then, options);
   uint64_t last = 0;
   for (int second = 0; second < options.seconds && wrong == 0; ++second) {
     std::this_thread::sleep_for(std::chrono::seconds(1));  // sleep: the run's length is given in seconds
