@@ -20,10 +20,17 @@ constexpr std::string_view kContainerOpening("TIARA\0", 6);
 Result<std::string> read_file(const std::string& path, Bytes limit) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::unexpected(system_error("open", path));
-  std::string bytes(limit.value + 1, '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (file.bad()) return std::unexpected(system_error("read", path));
-  bytes.resize(static_cast<size_t>(file.gcount()));
+  // Piece by piece: a limit of a gibibyte costs nothing for a small file, and pipes have no size to ask for.
+  constexpr size_t kPiece = 256 * kKiB;
+  std::string bytes;
+  for (size_t got = kPiece; got == kPiece && bytes.size() <= limit.value;) {
+    const size_t before = bytes.size();
+    bytes.resize(before + kPiece);
+    file.read(bytes.data() + before, kPiece);
+    if (file.bad()) return std::unexpected(system_error("read", path));
+    got = static_cast<size_t>(file.gcount());
+    bytes.resize(before + got);
+  }
   if (bytes.size() > limit.value)
     return fail(ErrorCode::kInvalidInput,
                 fmt::format("{}: longer than {}", path, format_bytes(limit)));

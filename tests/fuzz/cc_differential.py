@@ -251,7 +251,7 @@ u64 subject(u64 a, u64 b, u64 c) {{
 
 
 def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def native_command(options, flags):
