@@ -62,7 +62,7 @@ Result<nic::PeerConfig> parse_peers(const PeerOptions& options) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + std::min(equals, text.size()), host);
     if (equals == std::string::npos || error != std::errc() || end != text.data() + equals)
       return fail(ErrorCode::kInvalidInput,
-                  "--peer " + text + ": write HOST=URL, HOST being the number that programs use");
+                  "--peer " + text + " is no host; write HOST=URL, HOST being the number that programs use");
     config.peers.push_back({host, text.substr(equals + 1)});
   }
   return config;

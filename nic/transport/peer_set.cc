@@ -30,10 +30,11 @@ Result<std::shared_ptr<PeerSet>> PeerSet::create(const PeerConfig& config) {
   std::shared_ptr<PeerSet> set(new PeerSet(config));
   for (const PeerAddress& address : config.peers) {
     if (address.host >= kMaxHosts)
-      return fail(ErrorCode::kInvalidInput, "peer " + std::to_string(address.host) + ": hosts are numbers below " +
+      return fail(ErrorCode::kInvalidInput, "peer " + std::to_string(address.host) + " cannot be; use numbers below " +
                                                 std::to_string(kMaxHosts));
     if (set->by_host_[address.host] != nullptr)
-      return fail(ErrorCode::kInvalidInput, "peer " + std::to_string(address.host) + " is named twice");
+      return fail(ErrorCode::kInvalidInput,
+                  "peer " + std::to_string(address.host) + " is named twice; give each a number of its own");
     if (!address.url.starts_with("shm://") && !address.url.starts_with("tcp://"))
       return fail(ErrorCode::kInvalidInput, "peer " + std::to_string(address.host) + ": cannot reach \"" + address.url +
                                                 "\"; use shm://PATH or tcp://HOST:PORT");
