@@ -50,7 +50,8 @@ BUGS = [
         "uint64_t bytes = p.bytes;", "uint64_t bytes = 1;"),
     Bug("list", "the length of an offset list is ignored", V + "precondition.cc", "    bytes *= count;\n", ""),
     Bug("wrap", "an interval whose upper end wraps is kept", V + "transfer.cc",
-        "&high);\n  if (low_wraps == high_wraps) {  // all", "&high);\n  if (!low_wraps) {  // all"),
+        "&high);\n  if (low_wraps == high_wraps) {  // all",
+        "&high);\n  if (low_wraps == high_wraps || !low_wraps) {  // all"),
     Bug("shift", "a shift by an unknown amount is bounded by the least one", V + "transfer.cc",
         "parts.umax = a.umax() << most;", "parts.umax = a.umax() << least;"),
     Bug("divide", "a quotient by a divisor that may be 0 is bounded as if it were not", V + "transfer.cc",
@@ -102,7 +103,8 @@ BUGS = [
 def copy_tree(to):
     names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True).stdout.split(b"\0")
     to.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cp", "--parents", "--no-dereference", "-t", to, *filter(None, names)], cwd=ROOT, check=True)
+    subprocess.run(["cp", "--parents", "--no-dereference", "--update", "-t", to, *filter(None, names)], cwd=ROOT,
+                   check=True)
 
 
 def build(tree):
