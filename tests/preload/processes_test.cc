@@ -92,6 +92,8 @@ TEST_CASE("A system call of a forked child on a page that is away stops it too, 
 }
 
 TEST_CASE("fork and exec with far arguments") {
+  // The arguments may be away at the moment of the fork: then a child without a clone is stopped, and nothing else.
+  int executed = 0;
   for (int i = 0; i < 10; ++i) {
     FarList arguments{"sh", "-c", "test \"$FAR\" = \"a value\" && exit 17"};
     FarList environment{"PATH=/usr/bin:/bin", "FAR=a value"};
@@ -100,8 +102,11 @@ TEST_CASE("fork and exec with far arguments") {
       execve("/bin/sh", arguments.get(), environment.get());
       _exit(1);
     }
-    CHECK(status_of(child) == 17);
+    const int status = status_of(child);
+    CHECK((status == 17 || status == kForkedStatus));
+    if (status == 17) ++executed;
   }
+  CHECK(executed > 0);
 }
 
 TEST_CASE("vfork, posix_spawn, system and popen with pages away and far arguments") {
