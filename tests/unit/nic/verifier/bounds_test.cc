@@ -146,6 +146,10 @@ TEST_CASE("copies in flight are those since the last wait") {
   CHECK(accepted("li r2, 8\nfill pool[0], r2, r2\nfill pool[0], r2, r2\nloop r3, n, 50 {\nfill pool[0], r2, "
                  "r2\nwait\n}\nret 0\n")
             .bounds.in_flight == 3);
+  // Two started before the loop, and nobody waits.
+  CHECK(accepted("li r2, 8\nfill pool[0], r2, r2\nfill pool[0], r2, r2\nloop r3, n, 50 {\nfill pool[0], r2, "
+                 "r2\n}\nret 0\n")
+            .bounds.in_flight == 52);
 }
 
 TEST_CASE("worst-case time charges each class what the device says") {
