@@ -13,6 +13,7 @@
 #include "apps/rtl/workloads.h"
 #include "nic/engine/interpreter.h"
 #include "nic/rtl/dv/core_host.h"
+#include "nic/rtl/dv/mover_host.h"
 
 namespace tiara::apps::rtl {
 namespace {
@@ -41,9 +42,10 @@ class Run {
       : workload_(workload), in_flight_(in_flight), invocations_(invocations),
         memory_(workload.memory), regions_(workload.regions(memory_)),
         expected_memory_(workload.memory), expected_regions_(workload.regions(expected_memory_)),
-        host_({.min_latency = latency, .max_latency = latency}, nic::rtl::make_core_64()) {}
+        host_({.min_latency = latency, .max_latency = latency}, nic::rtl::make_cached_64()) {}
 
   Point run() {
+    uint64_t hits = 0;
     // As many come first, untimed, as are in flight: they fill the core, and load it.
     const uint64_t all = in_flight_ + invocations_;
     uint64_t begun = 0;
@@ -51,10 +53,11 @@ class Run {
       if (submitted_ - done_ < in_flight_) submit();
       const uint64_t before = done_;
       host_.tick();
-      if (before < in_flight_ && done_ >= in_flight_) begun = host_.cycles();
+      if (before < in_flight_ && done_ >= in_flight_) begun = host_.cycles(), hits = host_.hits();
     }
     const double count = static_cast<double>(invocations_);
-    return {latency_sum_ / count, static_cast<double>(host_.cycles() - begun) / count, waits_ / count, wrong_};
+    return {latency_sum_ / count, static_cast<double>(host_.cycles() - begun) / count,
+            (waits_ - static_cast<double>(host_.hits() - hits)) / count, wrong_};
   }
 
  private:
@@ -86,6 +89,7 @@ class Run {
     s.job.reply = s.reply;
     s.job.scratchpad_bytes = program.scratchpad_bytes;
     s.job.stays_loaded = true;
+    s.job.cacheable = workload_.cacheable;
     s.job.done = [this, &s](const nic::Outcome& outcome) { finish(s, outcome); };
     s.is_busy = true;
     s.begun = host_.cycles();
@@ -134,6 +138,39 @@ nlohmann::json run_all(const std::vector<Workload>& workloads, const Options& op
   return points;
 }
 
+// Blocks of 8 KiB through the mover, so many at a time: bytes a cycle over the width of its data.
+double gather_share(uint32_t latency, uint32_t in_flight, uint64_t seed, uint64_t& wrong) {
+  constexpr uint64_t kBlock = 8192, kBlocks = 64, kWarm = 8;
+  std::mt19937_64 random(seed);
+  std::vector<std::byte> source(kBlocks * kBlock), reply((kBlocks + 1) * kBlock);
+  for (std::byte& each : source) each = static_cast<std::byte>(random());
+  std::vector<std::byte> expected = reply;
+  nic::rtl::MoverHost host({.min_latency = latency, .max_latency = latency}, source, reply);
+  uint64_t submitted = 0, begun = 0;
+  while (host.done() < kBlocks) {
+    if (submitted < kBlocks && submitted - host.done() < in_flight) {
+      const uint64_t from = random() % kBlocks * kBlock, to = submitted * kBlock;
+      std::copy_n(source.begin() + static_cast<ptrdiff_t>(from), kBlock,
+                  expected.begin() + static_cast<ptrdiff_t>(to));
+      host.submit({from, to, kBlock, static_cast<uint8_t>(submitted++)});
+    }
+    host.tick();
+    if (host.done() == kWarm && begun == 0) begun = host.last_done_at();
+  }
+  if (reply != expected) ++wrong;
+  return static_cast<double>((kBlocks - kWarm) * kBlock) / static_cast<double>(host.last_done_at() - begun) /
+         nic::rtl::MoverHost::kLineBytes;
+}
+
+nlohmann::json run_gathers(const Options& options, uint64_t& wrong) {
+  nlohmann::json points = nlohmann::json::array();
+  for (const uint32_t latency : kLatencies)
+    for (const uint32_t in_flight : kInFlight)
+      points.push_back({{"workload", "gather8k_bytes"}, {"memory_latency", latency}, {"in_flight", in_flight},
+                        {"bytes_per_cycle_over_width", gather_share(latency, in_flight, options.seed, wrong)}});
+  return points;
+}
+
 const nlohmann::json& point_of(const nlohmann::json& points, std::string_view name, uint32_t latency,
                                uint32_t in_flight) {
   for (const auto& each : points)
@@ -159,15 +196,24 @@ Result<int> run(const Options& options) {
   TIARA_TRY(const std::vector<Workload> workloads, make_workloads(options.seed));
   uint64_t wrong = 0;
   nlohmann::json points = run_all(workloads, options, wrong);
+  const nlohmann::json gathers = run_gathers(options, wrong);
   nlohmann::json json = {
       {"benchmark", "rtl"},
       {"machine", describe_machine()},
       {"configuration", {{"contexts", kContexts}, {"cores", 1}, {"invocations", options.invocations},
                          {"seed", options.seed}}},
       {"ratios", {{"walk4_engine_cycles", point_of(points, "walk4", 100, 1)["engine_cycles"]},
-                  {"walk4_saturated_cycles", point_of(points, "walk4", 100, 64)["cycles_per_invocation"]}}},
+                  {"walk4_saturated_cycles", point_of(points, "walk4", 100, 64)["cycles_per_invocation"]},
+                  {"walk4_cached_engine_cycles", point_of(points, "walk4_cached", 100, 1)["engine_cycles"]},
+                  {"walk4_cached_memory_waits", point_of(points, "walk4_cached", 100, 1)["memory_waits"]},
+                  {"gather_bytes_per_cycle_over_width",
+                   point_of(gathers, "gather8k_bytes", 100, 64)["bytes_per_cycle_over_width"]}}},
       {"wrong", wrong}};
   print_summary(points, workloads);
+  fmt::print("8 KiB blocks through the mover, share of its width: {:.2f} alone, {:.2f} with 64 in flight\n",
+             point_of(gathers, "gather8k_bytes", 100, 1)["bytes_per_cycle_over_width"].get<double>(),
+             point_of(gathers, "gather8k_bytes", 100, 64)["bytes_per_cycle_over_width"].get<double>());
+  for (const auto& each : gathers) points.push_back(each);
   json["points"] = std::move(points);
   if (!options.json_path.empty()) std::ofstream(options.json_path) << json.dump(2) << "\n";
   fmt::print("wrong: {}\n", wrong);

@@ -18,6 +18,7 @@ using namespace nic::pool;
 
 constexpr uint64_t kLine = 64;
 constexpr size_t kInvocations = 256;  // different ones; then they come again
+constexpr size_t kNeighbours = 512;   // the pages of one last-level table
 constexpr uint64_t kGatherBytes = 8192;
 
 Result<nic::VerifiedProgram> accept(Result<nic::Program> program) {
@@ -58,17 +59,20 @@ uint64_t& word_at(std::vector<std::byte>& memory, uint64_t offset) {
   return *reinterpret_cast<uint64_t*>(memory.data() + offset);
 }
 
-// Tables of `levels` for random pages. Frame 0 is zeros, frame 1 the space's descriptor, frame 2 the root.
-Workload walk(std::string name, nic::VerifiedProgram program, uint32_t levels, bool has_root, std::mt19937_64& random) {
-  Workload made{std::move(name), std::move(program), {}, {}, {}, 0};
+// Tables of `levels` for random pages, or for pages beside each other: then only the last level's entry is another one.
+// Frame 0 is zeros, frame 1 the space's descriptor, frame 2 the root.
+Workload walk(std::string name, nic::VerifiedProgram program, uint32_t levels, bool has_root, std::mt19937_64& random,
+              bool is_cached = false) {
+  Workload made{std::move(name), std::move(program), {}, {}, {}, 0, static_cast<uint16_t>(is_cached ? 3 : 0)};
   made.memory.resize((3 + levels * kInvocations) << kPageShift);
   auto* const space = reinterpret_cast<SpaceDescriptor*>(made.memory.data() + kPageSize);
   space->root = entry_of(2);
   space->levels = levels;
   space->max_pages = max_pages_for(levels);
+  const uint64_t first = random() % space->max_pages / kNeighbours * kNeighbours;
   uint64_t next_frame = 3;
-  for (size_t n = 0; n < kInvocations; ++n) {
-    const uint64_t page = random() % space->max_pages;
+  for (size_t n = 0; n < (is_cached ? kNeighbours : kInvocations); ++n) {
+    const uint64_t page = is_cached ? first + n : random() % space->max_pages;
     uint64_t table = entry_of(2);
     for (uint32_t level = levels; level > 1; --level) {
       uint64_t& entry = word_at(made.memory, table + 8 * entry_index(page, level));
@@ -84,7 +88,7 @@ Workload walk(std::string name, nic::VerifiedProgram program, uint32_t levels, b
 
 // Vertices in random order; every path is ten hops long.
 Workload graph(nic::VerifiedProgram program, std::mt19937_64& random) {
-  Workload made{"graph10", std::move(program), {}, {}, {}, kLine};
+  Workload made{"graph10", std::move(program), {}, {}, {}, kLine, 0};
   constexpr uint64_t kVertices = 4096, kHops = 10;
   made.memory.resize(kVertices * kLine);
   for (uint64_t vertex = 0; vertex < kVertices; ++vertex) {
@@ -102,14 +106,14 @@ Workload graph(nic::VerifiedProgram program, std::mt19937_64& random) {
 }
 
 Workload lock(nic::VerifiedProgram program) {
-  Workload made{"lock", std::move(program), std::vector<std::byte>(kInvocations * kLine), {}, {}, 0};
+  Workload made{"lock", std::move(program), std::vector<std::byte>(kInvocations * kLine), {}, {}, 0, 0};
   for (uint64_t n = 0; n < kInvocations; ++n) made.arguments.push_back({n * kLine, n + 1, 4});
   made.views = {{0, made.memory.size()}};
   return made;
 }
 
 Workload gather(nic::VerifiedProgram program, std::mt19937_64& random) {
-  Workload made{"gather8k", std::move(program), std::vector<std::byte>(64 * kGatherBytes), {}, {}, kGatherBytes};
+  Workload made{"gather8k", std::move(program), std::vector<std::byte>(64 * kGatherBytes), {}, {}, kGatherBytes, 0};
   for (std::byte& each : made.memory) each = static_cast<std::byte>(random());
   for (size_t n = 0; n < kInvocations; ++n) made.arguments.push_back({random() % 64 * kGatherBytes});
   made.views = {{0, made.memory.size()}};
@@ -136,6 +140,10 @@ Result<std::vector<Workload>> make_workloads(uint64_t seed) {
     made.push_back(walk(fmt::format("walk{}_checked", levels), std::move(checked), levels, true, random));
     made.push_back(walk(fmt::format("pt_walk{}", levels), std::move(page_table), levels, false, random));
   }
+  TIARA_TRY(auto plain, accept(nic::assemble(plain_walk(4), "walk")));
+  made.push_back(walk("walk4_cached", std::move(plain), 4, true, random, true));
+  TIARA_TRY(auto page_table, builtin(pagetable::builtin_operators(), "pt_walk"));
+  made.push_back(walk("pt_walk4_cached", std::move(page_table), 4, false, random, true));
   TIARA_TRY(auto graph_walk, builtin(nic::operators::builtin_operators(), "graph_walk"));
   made.push_back(graph(std::move(graph_walk), random));
   TIARA_TRY(auto lock_acquire, builtin(nic::operators::builtin_operators(), "lock_acquire"));

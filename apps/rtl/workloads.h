@@ -16,6 +16,7 @@ struct Workload {
   std::vector<std::pair<uint64_t, uint64_t>> views; // {offset, size} of each region; {0, 0}: not there
   std::vector<std::vector<uint64_t>> arguments;     // of the n-th invocation, taken in turn
   uint64_t reply_bytes = 0;
+  uint16_t cacheable = 0;                           // regions whose words the table cache may keep
 
   // Of this memory or of a copy as long.
   nic::RegionTable regions(std::vector<std::byte>& of) const;

@@ -157,4 +157,8 @@ module tiara_check #(
   assign addr_o       = c2_addr_q;
   assign length_o     = c2_length_q;
   assign carry_o      = c2_carry_q;
+
+`ifdef TIARA_PROPERTIES
+  `include "check_properties.svh"
+`endif
 endmodule

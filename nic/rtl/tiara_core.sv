@@ -35,6 +35,7 @@ module tiara_core #(
   input  logic [AddrW-1:0]   entry_size_i,
   input  logic [2:0]         entry_permission_i, // {atomic, write, read}
   input  logic [TenantW-1:0] entry_tenant_i,
+  input  logic               entry_is_cacheable_i,
   // in: answers of memory, words of line loads, and what starts an invocation
   input  logic               in_valid_i,
   output logic               in_ready_o,
@@ -60,6 +61,7 @@ module tiara_core #(
   output logic [63:0]        req_operand_o,
   output logic [3:0]         req_region_o,
   output logic               req_is_scatter_o,
+  output logic               req_is_cacheable_o, // its region is
   output logic [1:0]         req_status_o,       // OpEnd: status and fault
   output logic [3:0]         req_fault_o,
   output logic [1:0]         req_result_o,       // OpEnd: which result
@@ -80,7 +82,7 @@ module tiara_core #(
 
   // ============================================================ memories
   (* no_rw_check, ram_style = "block" *) logic [63:0] store_q [0:(1<<StoreW)-1];
-  (* no_rw_check, ram_style = "block" *) logic [2*AddrW+TenantW+2:0] entries_q [0:(1<<EntryW)-1];
+  (* no_rw_check, ram_style = "block" *) logic [2*AddrW+TenantW+3:0] entries_q [0:(1<<EntryW)-1];
   (* no_rw_check, ram_style = "block" *) logic [63:0] regs_a_q [0:(32<<CtxW)-1];   // two copies: two read ports
   (* no_rw_check, ram_style = "block" *) logic [63:0] regs_b_q [0:(32<<CtxW)-1];
   (* no_rw_check, ram_style = "block" *) logic [tiara_pkg::UopW-1:0] rom_q [0:255];
@@ -98,7 +100,8 @@ module tiara_core #(
 
   always_ff @(posedge clk_i) begin
     if (store_we_i) store_q[store_addr_i] <= store_data_i;
-    if (entry_we_i) entries_q[entry_index_i] <= {entry_tenant_i, entry_permission_i, entry_size_i, entry_base_i};
+    if (entry_we_i) entries_q[entry_index_i] <=
+        {entry_is_cacheable_i, entry_tenant_i, entry_permission_i, entry_size_i, entry_base_i};
   end
 
   // ============================================================ F: next context
@@ -422,7 +425,7 @@ module tiara_core #(
   logic [CtxW-1:0] ser_ctx;
   logic [4:0]      ser_reg;
   logic [63:0]     ser_data;
-  assign ser_start = y_valid_q && y_u_q.unit == tiara_pkg::UnitSerial && ser_ready;
+  assign ser_start = y_valid_q && y_u_q.unit == tiara_pkg::UnitSerial && !y_is_bad_q && ser_ready;
   tiara_serial #(.Contexts(Contexts)) u_serial (
     .clk_i, .rst_ni, .start_i(ser_start), .ready_o(ser_ready), .op_i(y_u_q.op[2:0]), .ctx_i(y_ctx_q),
     .reg_i(y_dst_q), .a_i(y_a_q), .b_i(y_b_q), .valid_o(ser_valid), .accept_i(ser_accept), .ctx_o(ser_ctx),
@@ -440,7 +443,7 @@ module tiara_core #(
   logic [TenantW-1:0] r_tenant_q;
   logic [63:0]      r_result_q, r_data_q;
   logic [4:0]       r_dst_q;
-  logic [2*AddrW+TenantW+2:0] r_entry_q;
+  logic [2*AddrW+TenantW+3:0] r_entry_q;
   tiara_pkg::uop_t  r_u_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -497,7 +500,7 @@ module tiara_core #(
   assign r_is_memory = r_u_q.unit == tiara_pkg::UnitMemory && !r_illegal;
   assign r_is_end    = r_u_q.unit == tiara_pkg::UnitEnd && !r_illegal;
   assign r_retry     = ((r_is_memory || r_is_end) && !check_ready) ||
-                       (r_u_q.unit == tiara_pkg::UnitSerial && !r_has_serial_q);
+                       (r_u_q.unit == tiara_pkg::UnitSerial && !r_illegal && !r_has_serial_q);
   assign r_goes      = r_valid_q && !r_retry;
   assign r_sleeps    = r_is_memory || (r_u_q.unit == tiara_pkg::UnitSerial && !r_illegal);
   assign r_ends      = r_is_end && (r_u_q.op[1:0] != 2'd0 || {1'b0, r_u_q.temp[1:0]} + 3'd1 >= r_imm_q[2:0]);
@@ -636,7 +639,7 @@ module tiara_core #(
   end
 
   // ============================================================ requests
-  localparam int unsigned CarryW = 5 + 64 + 64 + 4 + 1 + 2 + 4 + 2 + 1 + PcW + 32 + 1 + 2;
+  localparam int unsigned CarryW = 1 + 5 + 64 + 64 + 4 + 1 + 2 + 4 + 2 + 1 + PcW + 32 + 1 + 2;
   logic [63:0]       r_length, operand;
   logic              r_is_scatter;
   logic [2:0]        r_permission;
@@ -658,7 +661,8 @@ module tiara_core #(
       default:               r_length = 64'd1 << r_u_q.length[1:0];
     endcase
   end
-  assign r_carry = {r_u_q.op, r_data_q, operand, r_region_q, r_is_scatter, r_u_q.op[1:0],
+  assign r_carry = {r_entry_q[2*AddrW+TenantW+3] && !r_u_q.kind[2], r_u_q.op, r_data_q, operand, r_region_q,
+                    r_is_scatter, r_u_q.op[1:0],
                     r_fault_q | {r_u_q.permission, r_u_q.align[1]}, r_u_q.temp[1:0], r_ends, r_pc_q, r_steps,
                     r_is_ahead_q, r_u_q.length[1:0]};
 
@@ -677,7 +681,8 @@ module tiara_core #(
     .done_fault_o(done_fault), .ctx_o(c_ctx), .addr_o(c_addr), .length_o(c_length), .carry_o(c_carry));
 
   assign done_ctx = c_ctx;
-  assign {c_op, c_data, req_operand_o, req_region_o, req_is_scatter_o, req_status_o, req_fault_o, req_result_o,
+  assign {req_is_cacheable_o, c_op, c_data, req_operand_o, req_region_o, req_is_scatter_o, req_status_o,
+          req_fault_o, req_result_o,
           req_is_last_o, req_pc_o, req_steps_o, req_is_ahead_o, c_size} = c_carry;
 
   // The scratchpad is a memory of the core's own.
@@ -706,4 +711,8 @@ module tiara_core #(
   assign trc_write_ctx_o  = write_ctx;
   assign trc_write_reg_o  = write_reg;
   assign trc_write_data_o = write_data;
+
+`ifdef TIARA_PROPERTIES
+  `include "core_properties.svh"
+`endif
 endmodule

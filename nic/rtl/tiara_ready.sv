@@ -31,4 +31,8 @@ module tiara_ready #(
       if (pop_i)  read_q  <= read_q + 1'b1;
     end
   end
+
+`ifdef TIARA_PROPERTIES
+  `include "ready_properties.svh"
+`endif
 endmodule

@@ -68,8 +68,9 @@ void CoreHost::clock() {
   core_.eval();
 }
 
-void CoreHost::write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t permission, uint8_t tenant) {
-  const Entry entry{base, size, permission, tenant};
+void CoreHost::write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t permission, uint8_t tenant,
+                           bool is_cacheable) {
+  const Entry entry{base, size, permission, tenant, is_cacheable};
   if (entries_[index] == entry) return;
   entries_[index] = entry;
   core_.entry_we_i = 1;
@@ -78,6 +79,7 @@ void CoreHost::write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t
   core_.entry_size_i = std::min(size, (uint64_t{1} << kAddressBits) - 1);
   core_.entry_permission_i = permission;
   core_.entry_tenant_i = tenant;
+  core_.entry_is_cacheable_i = is_cacheable;
   tick();
   core_.entry_we_i = 0;
 }
@@ -133,7 +135,7 @@ bool CoreHost::try_submit(CoreJob& job) {
   for (uint32_t region = 0; region < kMaxRegions; ++region) {
     const Region& each = (*job.regions)[region];
     write_entry(domain_of(context) << 4 | region, reinterpret_cast<uint64_t>(each.base), each.size,
-                static_cast<uint8_t>(each.permission), job.region_tenant);
+                static_cast<uint8_t>(each.permission), job.region_tenant, (job.cacheable >> region & 1) != 0);
   }
   write_entry(kContextEntries | context << 2, 0, job.scratchpad_bytes, 0, job.tenant);
   write_entry(kContextEntries | context << 2 | 1, 0, job.payload.size(), 0, job.tenant);
@@ -215,6 +217,10 @@ void CoreHost::tick() {
 
 // Registers as they are before an instruction, and what is written in this cycle.
 void CoreHost::observe() {
+  if (core_.hit_o != nullptr && *core_.hit_o != 0) {
+    ++hits_;
+    ++running_[*core_.hit_ctx_o].counts.loads;
+  }
   if (core_.trc_begin_o) {
     ++issued_;
     Running& running = running_[core_.trc_ctx_o];

@@ -42,6 +42,7 @@ struct CoreJob {
   bool stays_loaded = false;         // the code stays in the store for later jobs with the same span
   uint8_t tenant = 0;                // of the invocation
   uint8_t region_tenant = 0;         // of the entries that its regions get
+  uint16_t cacheable = 0;            // regions whose words a table cache may keep, one bit each
   // Before an instruction, with its place in the code and the registers; then at the end.
   std::function<void(uint32_t pc, const std::array<uint64_t, 16>&)> begins;
   std::function<void(const Outcome&)> done;
@@ -62,6 +63,7 @@ class CoreHost {
   void tick();
   uint64_t cycles() const { return cycle_; }
   uint64_t issued() const { return issued_; }  // instructions that began
+  uint64_t hits() const { return hits_; }      // loads that a table cache answered
   void set_timing(const HostTiming& timing);
 
  private:
@@ -92,11 +94,13 @@ class CoreHost {
   struct Entry {
     uint64_t base, size;
     uint8_t permission, tenant;
+    bool is_cacheable;
     friend bool operator==(const Entry&, const Entry&) = default;
   };
   static constexpr uint32_t kNoRoom = UINT32_MAX;
   uint32_t place_code(const CoreJob& job);
-  void write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t permission, uint8_t tenant);
+  void write_entry(uint32_t index, uint64_t base, uint64_t size, uint8_t permission, uint8_t tenant,
+                   bool is_cacheable = false);
   void write_store(uint32_t address, uint64_t word);
   void clock();
   void drive_input();
@@ -115,6 +119,7 @@ class CoreHost {
   std::mt19937_64 random_;
   uint64_t cycle_ = 0;
   uint64_t issued_ = 0;
+  uint64_t hits_ = 0;
   uint64_t order_ = 0;
   std::vector<Running> running_ = std::vector<Running>(core_.contexts);
   std::vector<std::optional<Entry>> entries_;                     // as the core has them

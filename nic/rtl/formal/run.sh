@@ -1,0 +1,51 @@
+#!/bin/sh
+# formal/run.sh GENERATED-FOLDER core|cache [FRAMES [SECONDS]]: the properties of formal/*.svh on the core or on the table
+# cache, all together, for FRAMES cycles from reset (core 20, cache 30), by yosys and ABC. GENERATED-FOLDER is where
+# tiara_pkg.sv and tiara_rom.svh are; TIARA_RTL names another folder with the sources; TIARA_KEEP one for what is made.
+# Exit status 0: none fails within that depth; 1: one does; 2: no answer in SECONDS (300); 77: no yosys.
+#
+# Small parameters, the same logic. Core: 2 contexts. What programs, registers, the shifter, the adder and the region
+# table give is cut and driven with arbitrary values: every program, even one that no verifier saw, and every table is a
+# special case. Memory is arbitrary as far as the assumptions in core_properties.svh go. Cache: 2 contexts, 2 words, 2 bits.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+generated=$1; what=$2; seconds=${4:-300}
+command -v yosys >/dev/null && command -v yosys-abc >/dev/null || { echo "formal: yosys is not installed"; exit 77; }
+if [ -n "${TIARA_KEEP:-}" ]; then out=$TIARA_KEEP; mkdir -p "$out"; else out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; fi
+source=${TIARA_RTL:-$here}
+sources="$generated/tiara_pkg.sv"
+case $what in
+  core)
+    frames=${3:-20}; top=tiara_core
+    for part in ready shift serial pad check core; do sources="$sources $source/tiara_$part.sv"; done
+    parameters="-set Contexts 2 -set StoreW 3 -set AddrW 32 -set DomainW 1 -set TenantW 2 -set PadW 4"
+    cut="cutpoint tiara_core/d_word tiara_core/e_a tiara_core/e_b tiara_core/x_shifted tiara_core/y_sum tiara_core/y_carry
+      cutpoint tiara_core/r_entry_q tiara_core/ser_data tiara_core/pad_data" ;;
+  cache)
+    frames=${3:-30}; top=tiara_cache
+    sources="$sources $source/tiara_cache.sv"
+    parameters="-set Contexts 2 -set AddrW 6 -set IndexW 1 -set DataW 2"
+    cut="" ;;
+  *) echo "run.sh: '$what' is neither core nor cache" >&2; exit 64 ;;
+esac
+yosys -q -l "$out/log" -p "
+  read_verilog -formal -sv -D TIARA_PROPERTIES -I $here/formal -I $generated $sources
+  chparam $parameters $top
+  hierarchy -check -top $top; proc; flatten; opt -keepdc
+  $cut
+  opt_clean; delete t:\$cover; delete -output
+  memory -nordff; async2sync; opt -full; setundef -undriven -anyseq
+  techmap; opt -fast; dffunmap; abc -g AND -fast; opt_clean
+  tee -q -o $out/names select -list t:\$assert
+  write_aiger -symbols -B -zinit -vmap $out/$top.vmap $out/$top.aig" >"$out/screen" 2>&1 || { tail "$out/screen" >&2; exit 2; }
+timeout "$((seconds + 30))" yosys-abc -c "read_aiger $out/$top.aig; fold; strash; bmc3 -v -F $frames -T $seconds; print_status" \
+  >"$out/bmc.log" 2>&1 || true
+if grep -aq 'was asserted' "$out/bmc.log"; then
+  number=$(grep -aoE 'Output [0-9]+ of' "$out/bmc.log" | head -1 | cut -d' ' -f2)
+  frame=$(grep -aoE 'in frame [0-9]+' "$out/bmc.log" | head -1)
+  echo "$(sed -n "$((number + 1))p" "$out/names") fails $frame"; exit 1
+fi
+# "No output asserted in N frames": done; anything else is no answer.
+grep -aoE 'No output asserted in [0-9]+ frames' "$out/bmc.log" | tail -1 | grep -q "in $frames frames" || {
+  tail -3 "$out/bmc.log"; exit 2; }
+echo "$what: none of $(wc -l <"$out/names") properties fails within $frames cycles"
