@@ -25,20 +25,19 @@ PagesResult UffdPageMapper::move_out(PageNumber first, uint32_t count, StagingPl
   return in_pages(uffd_.move(address_of(to), address_of(first), size_t{count} << kPageShift, Holes::kAllowed));
 }
 
-PagesResult UffdPageMapper::copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept {
+IoStatus UffdPageMapper::freeze(PageNumber first, uint32_t count) noexcept {
   const size_t length = size_t{count} << kPageShift;
-  // From here on a writer faults and waits for the owner of the page's word: the bytes cannot change under us.
-  const IoStatus protected_ = uffd_.write_protect(address_of(first), length, Protection::kReadOnly);
-  if (protected_ != IoStatus::kDone) return {protected_, 0};
-  const PagesResult copied = in_pages(uffd_.copy(address_of(to), address_of(first), length));
-  if (copied.done > 0) drop(first, copied.done);
-  if (copied.done < count) {
-    const size_t rest = size_t{count - copied.done} << kPageShift;
-    std::byte* const kept = address_of(first + PageCount{copied.done});
-    const IoStatus undone = uffd_.write_protect(kept, rest, Protection::kWritable);
-    TIARA_CHECK(undone == IoStatus::kDone || undone == IoStatus::kDying);
-  }
-  return copied;
+  const IoStatus status = uffd_.write_protect(address_of(first), length, Protection::kReadOnly);
+  // A range of several mappings may have been protected in part before the kernel refused the rest.
+  if (status != IoStatus::kDone) (void)uffd_.write_protect(address_of(first), length, Protection::kWritable);
+  return status;
+}
+
+void UffdPageMapper::thaw(PageNumber first, uint32_t count) noexcept {
+  const size_t length = size_t{count} << kPageShift;
+  const IoStatus status = uffd_.write_protect(address_of(first), length, Protection::kWritable);
+  // Missing: the program unmapped it by a raw call, and with it the protection.
+  TIARA_CHECK(status == IoStatus::kDone || status == IoStatus::kDying || status == IoStatus::kMissing);
 }
 
 PagesResult UffdPageMapper::take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept {

@@ -33,8 +33,12 @@ class PageMapper {
   // Moves `count` pages of one cluster to the same positions of a staging slot, where nothing may be yet. Content
   // is frozen from then on. Holes are allowed: an absent page counts as handled.
   virtual PagesResult move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept = 0;
-  // The same result without MOVE: protect, copy, drop. No holes.
-  virtual PagesResult copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept = 0;
+  // Freezes `count` pages of one cluster where they are: from here until thaw() or drop() a writer faults, and waits
+  // for the owner of the page's word; readers go on. Holes are allowed: an absent page stays absent. All or nothing.
+  virtual IoStatus freeze(PageNumber first, uint32_t count) noexcept = 0;
+  virtual void thaw(PageNumber first, uint32_t count) noexcept = 0;
+  // The bytes of a frozen page. Valid until it is thawed or dropped.
+  virtual const std::byte* frozen_bytes(PageNumber page) const noexcept = 0;
   // Moves staged pages back.
   virtual PagesResult take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept = 0;
   // Makes a mapped page that is shared copy-on-write (after a fork) ours alone, so that it can move. Changes nothing
@@ -59,7 +63,9 @@ class UffdPageMapper final : public PageMapper {
 
   PagesResult install(PageNumber first, uint32_t count, const std::byte* bytes) noexcept override;
   PagesResult move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept override;
-  PagesResult copy_out(PageNumber first, uint32_t count, StagingPlace to) noexcept override;
+  IoStatus freeze(PageNumber first, uint32_t count) noexcept override;
+  void thaw(PageNumber first, uint32_t count) noexcept override;
+  const std::byte* frozen_bytes(PageNumber page) const noexcept override { return address_of(page); }
   PagesResult take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept override;
   void unshare(PageNumber page) noexcept override;
   void drop(PageNumber first, uint32_t count) noexcept override;

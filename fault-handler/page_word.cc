@@ -16,7 +16,7 @@ using enum PageState;
 constexpr std::array<uint32_t, kPageStates> kLegal = {
     /* kUntouched   */ bit(kUntouched) | bit(kFetching),
     /* kFetching    */ bit(kFetching) | bit(kResident) | bit(kUntouched) | bit(kRemote) | bit(kPoisoned),
-    /* kResident    */ bit(kResident) | bit(kStaged) | bit(kUntouched),
+    /* kResident    */ bit(kResident) | bit(kStaged) | bit(kRemote) | bit(kUntouched),
     /* kStaged      */ bit(kStaged) | bit(kResident) | bit(kWritingBack) | bit(kUntouched),
     /* kWritingBack */ bit(kWritingBack) | bit(kResident) | bit(kRemote) | bit(kUntouched),
     /* kRemote      */ bit(kRemote) | bit(kFetching) | bit(kUntouched) | bit(kPoisoned),

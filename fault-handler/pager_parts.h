@@ -47,6 +47,11 @@ struct PagerParts {
   void account(PageState from, PageState to, uint64_t count) const noexcept;
   // The same for bytes in staging.
   void account_staged(int64_t pages) const noexcept;
+  // Where the bytes of a staged page are.
+  const std::byte* staged_bytes(StagingPlace at) const noexcept {
+    const std::byte* copy = staging.copy_at(at.slot, at.position);
+    return copy != nullptr ? copy : mapper.staged_bytes(at);
+  }
 };
 
 }  // namespace tiara::fault

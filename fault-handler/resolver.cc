@@ -214,6 +214,12 @@ void Resolver::take_back(Claim& claim) noexcept {
   const StagingPlace place{parts_.directory.cluster(cluster).slot(), parts_.directory.position_of(claim.first)};
   TIARA_CHECK(place.slot.is_valid());
   stats::bump(parts_.counters().staging_hits);
+  const std::byte* const copy = parts_.staging.copy_at(place.slot, place.position);
+  if (copy != nullptr) {
+    // The frame is given back with the slot, under the cluster's lock: a fault holds none.
+    install(claim, 0, 1, copy, kStaged);
+    return;
+  }
   const PagesResult moved = parts_.mapper.take_back(claim.first, 1, place);
   if (moved.done == 1) {
     parts_.staging.clear_populated(place.slot, uint64_t{1} << place.position);
@@ -223,7 +229,7 @@ void Resolver::take_back(Claim& claim) noexcept {
   }
   // Protected differently by now, or its frame is held by somebody: its bytes can still be copied. They stay in
   // staging until the slot is freed.
-  install(claim, 0, 1, parts_.mapper.staged_bytes(place), kStaged);
+  install(claim, 0, 1, parts_.staged_bytes(place), kStaged);
 }
 
 void Resolver::copy_back(Claim& claim) noexcept {
@@ -232,7 +238,7 @@ void Resolver::copy_back(Claim& claim) noexcept {
   TIARA_CHECK(place.slot.is_valid());
   stats::bump(parts_.counters().staging_hits);
   // kWriting stays set: the writer finds the page resident when its write is answered (write_back.cc).
-  install(claim, 0, 1, parts_.mapper.staged_bytes(place), kWritingBack);
+  install(claim, 0, 1, parts_.staged_bytes(place), kWritingBack);
 }
 
 void Resolver::note_spurious(PageNumber page) noexcept {

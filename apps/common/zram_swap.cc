@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "apps/common/swap_area.h"
 #include "runtime/os/unique_fd.h"
 
 namespace tiara::apps {
@@ -113,29 +114,12 @@ void remove_stale_cgroups(const CgroupRoot& root) {
     if (maker <= 0 || kill(maker, 0) == 0 || errno != ESRCH) continue;
     remove_cgroup(entry.path());
     int number = 0;
-    if (sscanf(name.c_str() + name.rfind('-'), "-zram%d", &number) != 1) continue;
+    const char* const label = name.c_str() + name.rfind('-');
+    // A loop device goes by itself with its last user.
+    if (sscanf(label, "-loop%d", &number) == 1) (void)swapoff(fmt::format("/dev/loop{}", number).c_str());
+    if (sscanf(label, "-zram%d", &number) != 1) continue;
     if (swapoff(device_path(number).c_str()) == 0) remove_device(number);
   }
-}
-
-// The first page of a swap area: include/linux/swap.h, union swap_header; what mkswap(8) writes.
-Result<void> write_swap_header(const std::string& device, Bytes size) {
-  struct Info {
-    char boot_bits[1024];
-    uint32_t version;
-    uint32_t last_page;
-    uint32_t bad_pages;
-  };
-  std::vector<char> page(kPageSize, 0);
-  const Info info{{}, 1, static_cast<uint32_t>(size.value / kPageSize - 1), 0};
-  memcpy(page.data(), &info, sizeof info);
-  memcpy(page.data() + kPageSize - 10, "SWAPSPACE2", 10);
-  const UniqueFd file(open(device.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.is_open()) return std::unexpected(system_error("open", device));
-  if (pwrite(file.get(), page.data(), page.size(), 0) != static_cast<ssize_t>(page.size()))
-    return std::unexpected(system_error("pwrite", device));
-  if (fsync(file.get()) != 0) return std::unexpected(system_error("fsync", device));
-  return {};
 }
 
 bool is_unused(int number) {
@@ -229,6 +213,10 @@ std::string why_no_zram() {
   if (geteuid() != 0) return "needs root";
   if (access(kHotAdd, F_OK) != 0 && access(block_folder(0).c_str(), F_OK) != 0)
     return "the kernel has no zram (modprobe zram)";
+  return why_no_memory_cgroup();
+}
+
+std::string why_no_memory_cgroup() {
   if (const auto root = find_memory_controller(); !root) return root.error().message;
   return {};
 }

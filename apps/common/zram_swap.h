@@ -17,7 +17,7 @@ namespace tiara::apps {
 class MemoryCgroup {
  public:
   // A cgroup (v1 or v2, whichever has the memory controller) named after this process; `label` is
-  // "zramN" when the limit goes with a ZramSwap, so that a later run can clean up both.
+  // "zramN" or "loopN" when the limit goes with such a swap device, so that a later run can clean up both.
   static Result<std::unique_ptr<MemoryCgroup>> create(Bytes limit, const std::string& label);
   ~MemoryCgroup();
   MemoryCgroup(const MemoryCgroup&) = delete;
@@ -52,5 +52,7 @@ class ZramSwap {
 
 // Why this user on this machine cannot have the baseline; empty when it can. Changes nothing.
 std::string why_no_zram();
+// The same for a memory cgroup alone.
+std::string why_no_memory_cgroup();
 
 }  // namespace tiara::apps

@@ -2,6 +2,7 @@
 #include "apps/clone/bench.h"
 #include "apps/common/command.h"
 #include "apps/engine/bench.h"
+#include "apps/fault/bench.h"
 #include "apps/memcached/bench.h"
 #include "apps/pagewalk/bench.h"
 #include "apps/policy/bench.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr Command kBenchmarks[] = {
     {"clone", "an address space copied on the node, then changed on both sides", clone::bench_main},
     {"engine", "one page walk: interpreter, JIT, C++", engine::bench_main},
+    {"fault", "page faults: the floor, Tiara, kernel swap to zram and to a loop device", fault::bench_main},
     {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
      memcached::bench_main},
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",

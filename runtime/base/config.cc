@@ -180,7 +180,7 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   if (is_set("TIARA_EVICT_ON"))
     TIARA_TRY_VOID(parse_name(kEvictOns, "TIARA_EVICT_ON", value_of("TIARA_EVICT_ON"), config.evict_on));
   if (is_set("TIARA_EVICT_CLUSTER")) {
-    TIARA_TRY(const uint64_t cluster, parse_count("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"), 1, 64));
+    TIARA_TRY(const uint64_t cluster, parse_count("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"), 0, 64));
     config.evict_cluster = static_cast<uint32_t>(cluster);
   }
   if (is_set("TIARA_POLICY"))

@@ -24,7 +24,8 @@ namespace tiara::stats {
   X(fetched_pages, "pages", "pages received from the node")                                          \
   X(fetched_bytes, "bytes", "page bytes received from the node")                                     \
   X(pages_staged, "pages", "pages unmapped into staging by eviction")                                \
-  X(evict_moves, "calls", "UFFDIO_MOVE calls (or copies) that eviction made")                        \
+  X(pages_stored_directly, "pages", "pages that eviction took to the node in one step, without staging") \
+  X(evict_moves, "calls", "UFFDIO_MOVE calls, or freezing calls of eviction by copying")             \
   X(evict_busy, "pages", "pages that could not be moved: pinned or shared copy-on-write")            \
   X(evict_unevictable, "pages", "pages in ranges that cannot be evicted (protected, locked)")        \
   X(pages_written, "pages", "pages written back to the node")                                        \

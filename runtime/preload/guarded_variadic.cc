@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "runtime/base/units.h"
+#include "runtime/preload/devices.h"
 #include "runtime/preload/guard.h"
 #include "runtime/preload/process.h"
 #include "runtime/preload/real.h"
@@ -64,7 +65,7 @@ using namespace tiara::preload;
     const mode_t mode = has_mode(flags) ? NEXT_ARGUMENT(flags, mode_t) : 0;        \
     Guards guards;                                                                 \
     guards.string(path);                                                           \
-    return TIARA_REAL(function)(path, flags, mode);                                \
+    return note_opened(TIARA_REAL(function)(path, flags, mode), path);             \
   }
 OPEN(open)
 OPEN(open64)
@@ -74,7 +75,7 @@ OPEN(open64)
     const mode_t mode = has_mode(flags) ? NEXT_ARGUMENT(flags, mode_t) : 0;        \
     Guards guards;                                                                 \
     guards.string(path);                                                           \
-    return TIARA_REAL(function)(fd, path, flags, mode);                            \
+    return note_opened(TIARA_REAL(function)(fd, path, flags, mode), path);         \
   }
 OPEN_AT(openat)
 OPEN_AT(openat64)

@@ -247,6 +247,7 @@ long make_system_call(long number, const Words& asked) noexcept {
     say_refused_once(number == SYS_io_setup ? "io_setup" : "io_uring_setup");
     return -ENOSYS;
   }
+  if (is_asynchronous_io(number)) FarMemory::expect_device_access();
   if (gives_up_privileges(number)) acquire_before_privileges_go();
   Words words;
   std::copy_n(asked, 6, words);

@@ -1,12 +1,17 @@
-// Eviction, first half: resident pages of one cluster are unmapped into staging by as few kernel calls as possible.
+// Eviction, first half: resident pages of one cluster are unmapped by as few kernel calls as possible, by MOVE into
+// staging or by copying (copy_out.h).
 //
 // Pages are claimed before the kernel is asked, the absent pages between them too: a MOVE over a hole would take a
-// page that another thread is just mapping there. Pinned, near, protected and foreign pages stay.
+// page that another thread is just mapping there, a copy would freeze or drop it. Pinned, near, protected and foreign
+// pages stay.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "fault-handler/pager_parts.h"
+#include "runtime/residency/cluster_claims.h"
+#include "runtime/residency/copy_out.h"
 #include "runtime/residency/pins.h"
 #include "runtime/residency/resident_order.h"
 
@@ -18,34 +23,44 @@ class Evictor {
  public:
   // `pages_per_call`: at most this many pages in one kernel call.
   Evictor(const fault::PagerParts& parts, const Pins& pins, ResidentOrder& order, UnmapBy unmap_by,
-          uint32_t pages_per_call) noexcept
-      : parts_(parts), pins_(pins), order_(order), unmap_by_(unmap_by), pages_per_call_(pages_per_call) {}
+          uint32_t pages_per_call, WriteBackSwitches switches) noexcept
+      : parts_(parts), pins_(pins), order_(order), copy_out_(parts, switches, pages_per_call), unmap_by_(unmap_by),
+        pages_per_call_(pages_per_call) {}
 
   // Evicts from the cluster whose turn it is (resident_order.h), but none that got a page within the last
-  // `protected_fetches` fetches. Pages staged; 0 when none could be (bounded search).
+  // `protected_fetches` fetches. Pages that left; 0 when none could (bounded search).
   uint32_t evict_oldest(uint32_t protected_fetches) noexcept;
 
-  // Evicts those pages of the cluster whose positions are in `wanted`. kLocked and kNoSlot stage nothing.
+  // Evicts those pages of the cluster whose positions are in `wanted`. kLocked and kNoSlot evict nothing.
   enum class Stop : uint8_t { kNone, kLocked, kNoSlot };
   struct Result {
-    uint32_t staged = 0;
+    uint32_t evicted = 0;
     Stop stop = Stop::kNone;
   };
   Result evict(fault::ClusterNumber cluster, uint64_t wanted) noexcept;
 
+  // Does eviction leave pages in staging? Not when it copies and the store answers at once.
+  bool uses_staging() const noexcept { return unmap_by() == UnmapBy::kMove || !parts_.store.is_synchronous(); }
+  // From the next cluster on. Relaxed: a cluster that is under way was begun before.
+  void unmap_by(UnmapBy way) noexcept { unmap_by_.store(way, std::memory_order_relaxed); }
+  UnmapBy unmap_by() const noexcept { return unmap_by_.load(std::memory_order_relaxed); }
+
  private:
-  struct Claims;
-  void claim_evictable(Claims& claims, uint64_t wanted) const noexcept;
-  void claim_holes(Claims& claims) const noexcept;
-  uint64_t unmap_claimed(const Claims& claims, fault::StagingSlot slot) noexcept;
-  uint64_t unmap_run(const Claims& claims, fault::StagingSlot slot, uint32_t at, uint32_t end) noexcept;
-  void release_all(const Claims& claims, uint64_t staged) noexcept;
+  void claim_resident(ClusterClaims& claims, uint64_t wanted, UnmapBy way) const noexcept;
+  void claim_holes(ClusterClaims& claims, UnmapBy way) const noexcept;
+  void leave_pinned(ClusterClaims& claims) const noexcept;
+  Result stage(ClusterClaims& claims, UnmapBy way) noexcept;
+  uint64_t move_claimed(const ClusterClaims& claims, fault::StagingSlot slot) noexcept;
+  uint64_t move_run(const ClusterClaims& claims, fault::StagingSlot slot, uint32_t at, uint32_t end) noexcept;
+  void drop_stale(const ClusterClaims& claims, fault::StagingSlot slot) noexcept;
+  void release_all(const ClusterClaims& claims, const CopyOut::Outcome& outcome) noexcept;
   bool has_pages_here(fault::ClusterNumber cluster) const noexcept;
 
   const fault::PagerParts& parts_;
   const Pins& pins_;
   ResidentOrder& order_;
-  const UnmapBy unmap_by_;
+  CopyOut copy_out_;
+  std::atomic<UnmapBy> unmap_by_;
   const uint32_t pages_per_call_;
 };
 

@@ -34,6 +34,7 @@ struct Acquired {
 };
 constinit Lock start_lock;
 constinit std::atomic<FarMemory*> started{nullptr};
+constinit std::atomic<bool> expects_devices{false};
 
 // Never destroyed: the process may still be paging while its destructors run.
 Acquired& acquired() {
@@ -152,6 +153,12 @@ void FarMemory::forget_acquired_in_child() noexcept {
   (void)parents.connection.release();
 }
 
+void FarMemory::expect_device_access() noexcept {
+  // Sequentially consistent, as the store of `started` and the look after it: one of the two tells the space.
+  expects_devices.store(true, std::memory_order_seq_cst);
+  if (FarMemory* memory = started.load(std::memory_order_seq_cst)) memory->state_->space->expect_device_access();
+}
+
 FarMemory* FarMemory::instance() noexcept { return started.load(std::memory_order_acquire); }
 
 Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& stats) {
@@ -181,8 +188,9 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   memory->base_ = reinterpret_cast<uintptr_t>(state->space->reservation().data());
   memory->size_ = state->space->reservation().size();
   memory->mode_ = mode_of(mine.choice.delivery);
-  // Release: pairs with instance().
-  started.store(memory, std::memory_order_release);
+  // Pairs with instance() and with expect_device_access().
+  started.store(memory, std::memory_order_seq_cst);
+  if (expects_devices.load(std::memory_order_seq_cst)) state->space->expect_device_access();
   return memory;
 }
 

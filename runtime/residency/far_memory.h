@@ -86,6 +86,10 @@ class FarMemory {
   // True when kernel-mode accesses need pins (signal mode).
   bool kernel_accesses_need_pins() const noexcept { return needs_pins(PinFor::kKernel); }
 
+  // The program opens a device, or sets up asynchronous I/O, that may write to its memory between its system calls.
+  // May be called before start(); async-signal-safe.
+  static void expect_device_access() noexcept;
+
   // --- faults ---
 
   DeliveryMode mode() const noexcept { return mode_; }

@@ -41,12 +41,19 @@ Result<os::Mapping> reserve(Bytes size, int protection) {
   return mapping;
 }
 
+// A copied cluster costs two interrupts of the other CPUs however large it is: the larger the better, up to a bitmap.
+// A MOVE interrupts for each run of neighbours anyway, and 16 pages are what one step may take of a miss's time.
+constexpr uint32_t kCopiedCluster = 64;
+constexpr uint32_t kMovedCluster = 16;
+
 PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
   PagerOptions options;
   options.local = config.local;
   options.unmap_by = unmap_by;
   options.evict_on = config.evict_on;
-  options.evict_cluster = config.evict_cluster;
+  options.evict_cluster = config.evict_cluster != 0       ? config.evict_cluster
+                          : unmap_by == UnmapBy::kCopy ? kCopiedCluster
+                                                       : kMovedCluster;
   options.policy = config.policy;
   options.readahead = config.readahead;
   options.second_chance = config.second_chance;
@@ -65,6 +72,7 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
   TIARA_TRY(const fault::Features features, fault::probe_features());
   KernelChoice choice;
   choice.has_write_protect = features.has_write_protect;
+  choice.has_move = features.has_move;
   switch (config.fault) {
     case FaultMode::kHybrid: choice.delivery = fault::Delivery::kHybrid; break;
     case FaultMode::kSignal:
@@ -90,6 +98,7 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
     case EvictWith::kMove: choice.unmap_by = UnmapBy::kMove; break;
     case EvictWith::kCopy: choice.unmap_by = UnmapBy::kCopy; break;
   }
+  choice.may_turn_to_move = features.has_move;
   if (choice.unmap_by == UnmapBy::kMove && !features.has_move)
     return fail(ErrorCode::kUnsupported,
                 "this kernel has no UFFDIO_MOVE; use --evict-with copy, or Linux 6.8 or later");
@@ -105,7 +114,7 @@ Result<fault::Userfaultfd> open_for(const KernelChoice& choice) {
                            bit_count(UFFD_FEATURE_SIGBUS_USER, choice.delivery == Delivery::kHybrid) |
                            bit_count(UFFD_FEATURE_THREAD_ID, fault::sends_messages(choice.delivery)) |
                            bit_count(UFFD_FEATURE_PAGEFAULT_FLAG_WP, choice.has_write_protect) |
-                           bit_count(UFFD_FEATURE_MOVE, choice.unmap_by == UnmapBy::kMove));
+                           bit_count(UFFD_FEATURE_MOVE, choice.has_move));
 }
 
 Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& choice, fault::Userfaultfd uffd,
@@ -179,7 +188,9 @@ void FarSpace::unmap(std::span<std::byte> pages) noexcept {
   if (range.count.value == 0) return;
   const Locked locked(lock_);
   if (has_foreign() && pager_.has_flagged(range, fault::kForeign)) reclaim_foreign(pages);
-  // Out of reach first: a stray access during the discard would leave bytes in a page that counts as fresh.
+  // The mark first: an evictor reads the pages that it copies, and would meet a mapping it may not read.
+  pager_.mark_unreachable(range);
+  // Out of reach next: a stray access during the discard would leave bytes in a page that counts as fresh.
   TIARA_CHECK(os::raw_mprotect(address_of(range.first), range.count.bytes().value, PROT_NONE) == 0);
   pager_.discard(range, 0, fault::kNear | fault::kProtected);
   ranges_.give_back(range);
@@ -243,6 +254,10 @@ void FarSpace::reclaim_foreign(std::span<std::byte> pages) noexcept {
   TIARA_CHECK(uffd_.register_range({address, length}, choice_.has_write_protect).has_value());
   pager_.change_flags(range, 0, fault::kForeign);
   TIARA_CHECK(os::raw_mprotect(address, length, PROT_READ | PROT_WRITE) == 0);
+}
+
+void FarSpace::expect_device_access() noexcept {
+  if (choice_.may_turn_to_move) pager_.unmap_by(UnmapBy::kMove);
 }
 
 template <typename F>

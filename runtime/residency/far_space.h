@@ -25,6 +25,9 @@ struct KernelChoice {
   fault::Delivery delivery = fault::Delivery::kSignal;
   UnmapBy unmap_by = UnmapBy::kMove;
   bool has_write_protect = true;
+  bool has_move = true;
+  // Copying ends when the program turns to devices.
+  bool may_turn_to_move = false;
 };
 // What `config` asks for, as far as this kernel has it; an error names what is missing.
 Result<KernelChoice> choose_for_kernel(const Config& config);
@@ -70,6 +73,9 @@ class FarSpace {
   void release_near(std::span<std::byte> pages) noexcept;
   void surrender(std::span<std::byte> pages) noexcept;
   void reclaim_foreign(std::span<std::byte> pages) noexcept;
+  // The program is about to use a device, or asynchronous I/O, that may write to its memory when no system call of its
+  // is under way. A copy could miss what arrives after it; MOVE finds such pages pinned and leaves them alone.
+  void expect_device_access() noexcept;
   // The part of [address, address + length) that is far, as pages; empty when none is.
   PageRange pages_of(const void* address, size_t length) const noexcept;
 

@@ -48,7 +48,8 @@ Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& s
       parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_,
              options.contended_bound},
       resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
-      evictor_(parts_, pins_, memory_.order, options.unmap_by, std::max(options.evict_cluster, 1u)),
+      evictor_(parts_, pins_, memory_.order, options.unmap_by, std::max(options.evict_cluster, 1u),
+               options.write_back),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
       // Network write-back never waits in a miss; a store that answers at once is cheaper than a thread switch.
@@ -58,7 +59,7 @@ Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& s
       evicts_on_thread_(options.evict_on == EvictOn::kDedicatedThread) {}
 
 void Pager::settle() noexcept {
-  const uint64_t resident_limit = budget_.resident_limit_pages();
+  const uint64_t resident_limit = this->resident_limit();
   if (resident_limit == Budget::kUnlimited) return;
   const uint64_t staging_limit = this->staging_limit();
   const stats::Counters& counters = parts_.counters();
@@ -83,7 +84,7 @@ void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
 bool Pager::relieve(uint64_t resident_limit, uint64_t staging_limit) noexcept {
   const stats::Counters& counters = parts_.counters();
   // How far the service thread may fall behind before faults do its work or wait.
-  const uint64_t slack = std::max<uint64_t>(64, resident_limit / 16);
+  const uint64_t slack = std::clamp<uint64_t>(resident_limit / 16, 64, fault::Staging::kFrames / 4);
   for (int step = 0; step < kMostSteps; ++step) {
     const uint64_t resident = counters.resident_pages.load(std::memory_order_relaxed);
     const uint64_t staged = counters.staged_pages.load(std::memory_order_relaxed);
@@ -138,7 +139,7 @@ void Pager::serve_once() noexcept {
   const stats::Counters& counters = parts_.counters();
   for (;;) {
     if (!gate_.try_enter()) return;
-    const uint64_t resident_limit = budget_.resident_limit_pages();
+    const uint64_t resident_limit = this->resident_limit();
     const uint64_t staging_limit = this->staging_limit();
     bool is_done = true;
     // A little below the limits, so that faults find room and one wake-up serves many.
@@ -168,8 +169,8 @@ void Pager::take_away_at_random(uint64_t random, PageCount pages) noexcept {
     const uint64_t positions = state * 0x9E3779B97F4A7C15u;
     const ClusterNumber cluster{static_cast<uint32_t>((state >> 20) % clusters)};
     const Evictor::Result taken = evictor_.evict(cluster, positions);
-    if (taken.staged == 0) continue;
-    stats::bump(parts_.counters().chaos_evictions, taken.staged);
+    if (taken.evicted == 0) continue;
+    stats::bump(parts_.counters().chaos_evictions, taken.evicted);
     break;
   }
   // Often all the way to the node, else every such page would be found in staging.
@@ -185,6 +186,17 @@ void Pager::change_flags(PageRange range, uint32_t set_flags, uint32_t clear_fla
     if ((seen.raw() & set_flags) == set_flags && !seen.has(clear_flags)) continue;
     const PageWord owned = claim_slow(word);
     release(word, owned, owned.with(set_flags).without(clear_flags));
+  }
+}
+
+void Pager::mark_unreachable(PageRange range) noexcept {
+  for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
+    fault::AtomicPageWord& word = parts_.directory.word(page);
+    const PageWord seen = load(word);
+    // Nothing was ever there: not marked, so that sparse ranges cost no metadata.
+    if (seen.has(fault::kProtected) || (seen.state() == PageState::kUntouched && !seen.has(fault::kBusy))) continue;
+    const PageWord owned = claim_slow(word);
+    release(word, owned, owned.with(fault::kProtected));
   }
 }
 

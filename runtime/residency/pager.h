@@ -25,7 +25,7 @@ struct PagerOptions {
   LocalBudget local;
   UnmapBy unmap_by = UnmapBy::kMove;
   EvictOn evict_on = EvictOn::kAuto;
-  uint32_t evict_cluster = 16;
+  uint32_t evict_cluster = 16;  // 1 to 64
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;
   bool second_chance = true;
@@ -62,6 +62,8 @@ class Pager final : public fault::Residency {
     discarder_.discard(range, set_flags, clear_flags);
   }
   void change_flags(PageRange range, uint32_t set_flags, uint32_t clear_flags) noexcept;
+  // Marks the pages of the range that are anywhere (kProtected): from then on no eviction reads them.
+  void mark_unreachable(PageRange range) noexcept;
   void make_near(PageRange range) noexcept;
   void release_near(PageRange range) noexcept;
   bool has_flagged(PageRange range, uint32_t flags) const noexcept;
@@ -89,6 +91,8 @@ class Pager final : public fault::Residency {
   void hold_still() noexcept;
   void resume() noexcept { gate_.open(); }
 
+  // How pages leave from now on (a cluster that is on its way goes as it was begun).
+  void unmap_by(UnmapBy way) noexcept { evictor_.unmap_by(way); }
   // Records every arrival from now on; before any thread faults.
   void record_arrivals(PageTrace trace) noexcept { trace_ = std::move(trace); }
 
@@ -104,7 +108,12 @@ class Pager final : public fault::Residency {
   bool relieve(uint64_t resident_limit, uint64_t staging_limit) noexcept;
   void stall_until_staging_has_room() noexcept;
   void ask_for_service() noexcept;
-  uint64_t staging_limit() const noexcept { return options_.second_chance ? budget_.staging_pages() : 0; }
+  uint64_t staging_limit() const noexcept {
+    return options_.second_chance && evictor_.uses_staging() ? budget_.staging_pages() : 0;
+  }
+  uint64_t resident_limit() const noexcept {
+    return evictor_.uses_staging() ? budget_.resident_limit_pages() : budget_.limit_pages();
+  }
 
   const PagerOptions options_;
   Memory memory_;

@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kCountBits = 24;
 constexpr uint64_t kMaxCount = (uint64_t{1} << kCountBits) - 1;  // 64 GiB in one system call
 
-// Where this thread looks first; its last slot is nearly always free again.
+// Where this thread looks first: past the pins that it holds (they nest), at the slot that it gave back last.
 thread_local constinit uint32_t hint = 0;
 
 }  // namespace
@@ -32,7 +32,7 @@ PinSlot Pins::publish(PageRange range) noexcept {
     while (used <= slot && !used_.compare_exchange_weak(used, slot + 1, std::memory_order_seq_cst)) {
     }
     if (!slots_[slot].range.compare_exchange_strong(free, packed, std::memory_order_seq_cst)) continue;
-    hint = slot;
+    hint = slot + 1;
     return PinSlot{slot};
   }
   TIARA_CHECK(!"more system calls at once than there are pins");
@@ -42,6 +42,8 @@ PinSlot Pins::publish(PageRange range) noexcept {
 void Pins::withdraw(PinSlot slot) noexcept {
   // Release: the kernel's use of the pages came before.
   slots_[slot.value].range.store(0, std::memory_order_release);
+  // So that pins stay at the low end, however they nest: an evictor looks at every slot that was ever used.
+  hint = std::min(hint, slot.value);
 }
 
 uint64_t Pins::pinned(PageNumber first, uint32_t count) const noexcept {

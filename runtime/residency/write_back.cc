@@ -6,6 +6,7 @@
 #include "fault-handler/contention.h"
 #include "fault-handler/stop.h"
 #include "runtime/base/check.h"
+#include "runtime/residency/cluster_claims.h"
 
 namespace tiara::residency {
 namespace {
@@ -19,8 +20,6 @@ using fault::try_claim;
 using fault::wait_for_change;
 using pagetable::StoreStatus;
 using enum fault::PageState;
-
-constexpr uint64_t bit_at(uint32_t position) { return uint64_t{1} << position; }
 
 }  // namespace
 
@@ -90,7 +89,7 @@ bool WriteBack::begin(Job& job) noexcept {
 void WriteBack::classify(Job& job) noexcept {
   for (uint64_t rest = job.writing; rest != 0; rest &= rest - 1) {
     const auto position = static_cast<uint32_t>(std::countr_zero(rest));
-    const std::byte* bytes = parts_.mapper.staged_bytes({job.slot, position});
+    const std::byte* bytes = parts_.staged_bytes({job.slot, position});
     const ContentHash hash = hash_page(bytes);
     job.hashes[position] = hash;
     const bool is_known = (job.framed & bit_at(position)) != 0 &&
@@ -168,9 +167,11 @@ uint64_t WriteBack::drop_and_free(Job* jobs, uint32_t count) noexcept {
     uint32_t lowest = UINT32_MAX;
     uint32_t highest = 0;
     for (uint32_t i = from; i <= to; ++i) {
-      const uint64_t positions = parts_.staging.populated(jobs[i].slot);
+      const uint64_t populated = parts_.staging.populated(jobs[i].slot);
+      dropped += static_cast<uint64_t>(std::popcount(populated));
+      const uint64_t positions = populated & ~parts_.staging.copied(jobs[i].slot);
+      parts_.staging.drop_copies(jobs[i].slot, populated);
       if (positions == 0) continue;
-      dropped += static_cast<uint64_t>(std::popcount(positions));
       const uint32_t base = (i - from) * cluster_pages;
       lowest = std::min(lowest, base + static_cast<uint32_t>(std::countr_zero(positions)));
       highest = base + 63 - static_cast<uint32_t>(std::countl_zero(positions));

@@ -1,5 +1,5 @@
 /* The life of one far page, checked exhaustively: fault-handler/page_word.h, resolver.cc,
- * runtime/residency/evictor.cc, write_back.cc, pins.h.
+ * runtime/residency/evictor.cc, copy_out.cc, write_back.cc, pins.h.
  *
  * One page is enough: pages share no state but the cluster's lock and its staging slot, and both are here. What is
  * modelled is every order in which threads may interleave between atomic steps: a compare-and-swap on the page's
@@ -14,6 +14,8 @@
  * page_protocol.sh removes (-DNO_GUARD_x) stands for one rule of the protocol, and must make the check fail.
  */
 #define ABSENT 7
+
+/* Eviction is by MOVE, or with -DWITH_COPY by copying: freeze, read, and then store at once or stage, or thaw. */
 
 #ifndef STEPS
 #define STEPS 2            /* accesses of each program thread, and rounds of each servant */
@@ -34,6 +36,10 @@ bit cluster_lock = 0;
 bit slot_held = 0;         /* the cluster has its staging slot */
 byte pins = 0;             /* published pins on the page */
 
+bit frozen = 0;            /* the entry is write-protected: a writer faults, a reader does not */
+bit readable = 1;          /* munmap has not taken the mapping away */
+bit unreachable = 0;       /* ... and the word says that it is about to (kProtected) */
+
 byte truth = 0;            /* the value that a read must see */
 byte next_value = 1;       /* values written are 1, 2, 3, 1, ... so that stale bytes differ from fresh ones */
 
@@ -48,7 +54,7 @@ byte next_value = 1;       /* values written are 1, 2, 3, 1, ... so that stale b
 #define RELEASE(to) atomic { state = to; busy = 0 }
 
 inline map_page(value) {
-  atomic { assert(mapped == ABSENT); mapped = value }
+  atomic { assert(mapped == ABSENT); assert(!frozen); mapped = value }
 }
 
 /* Resolver::bring_in: returns once the page was resident at some moment */
@@ -68,9 +74,18 @@ inline resolve() {
        RELEASE(resident);
        break
   :: CLAIM(staged) ->
+#ifdef WITH_COPY
+       /* the copy's frame is given back with the slot */
+       bytes = in_staging;
+       assert(bytes != ABSENT);
+       map_page(bytes);
+       RELEASE(resident);
+       break
+#else
        atomic { assert(in_staging != ABSENT); assert(mapped == ABSENT); mapped = in_staging; in_staging = ABSENT }
        RELEASE(resident);
        break
+#endif
   :: CLAIM(writing_back) ->
        /* the writer still needs the bytes: copy, do not move */
        bytes = in_staging;
@@ -90,9 +105,9 @@ proctype Program() {
        left--;
        do
        :: atomic { mapped != ABSENT -> assert(mapped == truth) } break                        /* read */
-       :: atomic { mapped != ABSENT -> mapped = next_value; truth = next_value;               /* write */
+       :: atomic { mapped != ABSENT && !frozen -> mapped = next_value; truth = next_value;    /* write */
                    next_value = (next_value % 3) + 1 } break
-       :: mapped == ABSENT -> resolve()
+       :: mapped == ABSENT || frozen -> resolve()
        od
   od
 }
@@ -108,15 +123,63 @@ proctype Pinner() {
        pins++;
        resolve();
        /* the kernel may look at any moment until the call returns */
-       atomic { assert(mapped != ABSENT); assert(mapped == truth) }
-       atomic { assert(mapped != ABSENT); assert(mapped == truth) }
+       atomic { assert(mapped != ABSENT); assert(mapped == truth); assert(!frozen) }
+       atomic { assert(mapped != ABSENT); assert(mapped == truth); assert(!frozen) }
        pins--
   od
 }
 
+#ifdef WITH_COPY
+/* What happens to a page that the evictor owns: CopyOut::to_store, CopyOut::to_staging, or a page that stays. */
+inline evict_claimed() {
+#ifndef NO_GUARD_FREEZE
+  frozen = 1;
+#endif
+  if
+  :: skip ->                                   /* it was only spanned by the call for its neighbours */
+#ifndef NO_GUARD_THAW
+       frozen = 0;
+#endif
+       atomic { assert(!frozen); state = resident; busy = 0 }
+  :: skip ->                                   /* to the store, at once */
+       assert(readable);
+       bytes = mapped;
+       if
+       :: has_frame == 1 && hash == bytes
+       :: !(has_frame == 1 && hash == bytes) && bytes == 0 -> on_node = ABSENT
+       :: !(has_frame == 1 && hash == bytes) && bytes != 0 -> on_node = bytes
+       fi;
+       hash = bytes;
+       has_frame = (bytes != 0);
+       atomic { mapped = ABSENT; frozen = 0 }
+       if
+       :: bytes != 0 -> RELEASE(remote)
+       :: bytes == 0 -> RELEASE(untouched)
+       fi
+  :: skip ->                                   /* into staging */
+       assert(readable);
+       bytes = mapped;
+       atomic { slot_held = 1; in_staging = bytes }
+       atomic { mapped = ABSENT; frozen = 0 }
+       RELEASE(staged)
+  fi
+}
+#else
+inline evict_claimed() {
+  slot_held = 1;
+#ifndef NO_GUARD_STALE_STAGING
+  in_staging = ABSENT;                         /* bytes left by a page that was copied back or discarded */
+#endif
+  /* UFFDIO_MOVE: refuses when something is there already */
+  atomic { assert(in_staging == ABSENT); assert(mapped != ABSENT); in_staging = mapped; mapped = ABSENT }
+  RELEASE(staged)
+}
+#endif
+
 proctype Evictor() {
   byte left = STEPS;
   bit is_pinned;
+  byte bytes;
   do
   :: left == 0 -> break
   :: left > 0 ->
@@ -128,8 +191,8 @@ proctype Evictor() {
        fi;
 #endif
        if
-       :: atomic { IDLE && state == resident -> busy = 1 }
-       :: !(IDLE && state == resident) -> goto unlock
+       :: atomic { IDLE && state == resident && !writing && !unreachable -> busy = 1 }
+       :: !(IDLE && state == resident && !writing && !unreachable) -> goto unlock
        fi;
 #ifndef NO_GUARD_PIN_AFTER_CLAIM
        is_pinned = (pins > 0);
@@ -138,13 +201,7 @@ proctype Evictor() {
        :: else
        fi;
 #endif
-       slot_held = 1;
-#ifndef NO_GUARD_STALE_STAGING
-       in_staging = ABSENT;                    /* bytes left by a page that was copied back or discarded */
-#endif
-       /* UFFDIO_MOVE: refuses when something is there already */
-       atomic { assert(in_staging == ABSENT); assert(mapped != ABSENT); in_staging = mapped; mapped = ABSENT }
-       RELEASE(staged);
+       evict_claimed();
 unlock:
 #ifndef NO_GUARD_CLUSTER_LOCK
        cluster_lock = 0;
@@ -231,6 +288,14 @@ proctype Discarder() {
   :: left == 0 -> break
   :: left > 0 ->
        left--;
+#ifdef WITH_COPY
+       /* munmap: an evictor may be reading the page, so the word says first that the mapping goes */
+#ifndef NO_GUARD_UNREACHABLE_MARK
+       atomic { IDLE -> busy = 1 }
+       atomic { unreachable = 1; busy = 0 }
+#endif
+       readable = 0;
+#endif
 #ifndef NO_GUARD_DISCARD_WAITS_FOR_WRITE
        atomic { IDLE && writing == 0 -> busy = 1 }
 #else
@@ -243,7 +308,7 @@ proctype Discarder() {
        hash = 0;
        /* from the drop on, whoever reads sees zeros */
        atomic { mapped = ABSENT; truth = 0 }
-       RELEASE(untouched)
+       atomic { state = untouched; busy = 0; unreachable = 0; readable = 1 }
   od
 }
 

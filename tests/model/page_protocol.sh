@@ -20,7 +20,8 @@ errors() {
 }
 
 status=0
-for with in -DWITH_DISCARD -DWITH_PIN; do
+for with in -DWITH_DISCARD -DWITH_PIN "-DWITH_COPY -DWITH_DISCARD" "-DWITH_COPY -DWITH_PIN"; do
+  # shellcheck disable=SC2086  # several definitions
   found=$(errors $with)
   states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored$/\1/p' pan.log)
   echo "protocol $with: $found errors in $states states"
@@ -28,7 +29,8 @@ for with in -DWITH_DISCARD -DWITH_PIN; do
 done
 
 while read -r guard with; do
-  found=$(errors "$with" "-DNO_GUARD_$guard")
+  # shellcheck disable=SC2086
+  found=$(errors $with "-DNO_GUARD_$guard")
   echo "without $guard: $(grep '^pan:1' pan.log || echo 'nothing found')"
   [ "${found:-0}" -gt 0 ] || { echo "page_protocol: the model holds without $guard: it checks nothing there"; status=1; }
 done <<GUARDS
@@ -38,5 +40,10 @@ PIN_AFTER_CLAIM -DWITH_PIN
 STALE_STAGING -DWITH_DISCARD
 WRITING_STATE -DWITH_PIN
 DISCARD_WAITS_FOR_WRITE -DWITH_DISCARD
+BUSY -DWITH_COPY -DWITH_DISCARD
+PIN_AFTER_CLAIM -DWITH_COPY -DWITH_PIN
+FREEZE -DWITH_COPY -DWITH_PIN
+THAW -DWITH_COPY -DWITH_PIN
+UNREACHABLE_MARK -DWITH_COPY -DWITH_DISCARD
 GUARDS
 exit $status

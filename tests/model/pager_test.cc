@@ -66,7 +66,7 @@ struct World {
     REQUIRE(far == counters.far_pages.load());
     REQUIRE(directory.count(PageState::kResident) == counters.resident_pages.load());
     REQUIRE(directory.count(PageState::kRemote) == counters.remote_pages.load());
-    REQUIRE(kernel.staged_pages() == counters.staged_pages.load());
+    REQUIRE(kernel.staged_pages() + pager.parts().staging.copies() == counters.staged_pages.load());
     REQUIRE(directory.count(PageState::kWritingBack) == 0);
     REQUIRE(directory.count(PageState::kFetching) == 0);
   }
@@ -172,10 +172,41 @@ TEST_CASE("every page holds what was last written to it, whatever happens to it"
 }
 
 TEST_CASE("the same holds without MOVE") {
+  // Straight to a store that answers at once; by way of staging to one that makes its callers wait.
+  for (const auto kind : {ArrayPageStore::Kind::kSynchronous, ArrayPageStore::Kind::kWaiting})
+    for (const uint32_t cluster : {1u, 16u, 64u}) {
+      PagerOptions options = small_options();
+      options.unmap_by = UnmapBy::kCopy;
+      options.evict_cluster = cluster;
+      options.evict_on = EvictOn::kFaultingThread;
+      World world(options, kind);
+      run_against_map(world, seed_of_run() + 100 + cluster, 3000);
+      CHECK(world.stats.counters.clean_drops.load() > 0);
+      CHECK(world.stats.counters.zero_pages.load() > 0);
+      const bool is_staged = kind == ArrayPageStore::Kind::kWaiting;
+      CHECK((world.stats.counters.pages_staged.load() > 0) == is_staged);
+      CHECK((world.stats.counters.pages_stored_directly.load() > 0) == !is_staged);
+    }
+}
+
+TEST_CASE("the way pages leave can change while they do") {
+  PagerOptions options = small_options();
+  options.unmap_by = UnmapBy::kCopy;
+  options.evict_on = EvictOn::kFaultingThread;
+  World world(options, ArrayPageStore::Kind::kWaiting);
+  run_against_map(world, seed_of_run() + 150, 1000);
+  world.pager.unmap_by(UnmapBy::kMove);
+  run_against_map(world, seed_of_run() + 151, 1000);
+  world.pager.unmap_by(UnmapBy::kCopy);
+  run_against_map(world, seed_of_run() + 152, 1000);
+}
+
+TEST_CASE("a node that is contended for a while costs nothing but time") {
   PagerOptions options = small_options();
   options.unmap_by = UnmapBy::kCopy;
   World world(options);
-  run_against_map(world, seed_of_run() + 100, 6000);
+  world.store.contend_now_and_then();
+  run_against_map(world, seed_of_run() + 160, 3000);
 }
 
 TEST_CASE("the same holds under every eviction policy") {
@@ -214,10 +245,20 @@ TEST_CASE("the budget holds after every fault") {
 }
 
 TEST_CASE("threads, eviction, write-back, discards and pins never mix up a page") {
-  for (const EvictOn evict_on : {EvictOn::kAuto, EvictOn::kDedicatedThread}) {
+  struct Variant {
+    EvictOn evict_on;
+    UnmapBy unmap_by;
+    ArrayPageStore::Kind kind;
+  };
+  using enum ArrayPageStore::Kind;
+  for (const auto& [evict_on, unmap_by, kind] : {Variant{EvictOn::kAuto, UnmapBy::kMove, kWaiting},
+                                                 Variant{EvictOn::kDedicatedThread, UnmapBy::kMove, kWaiting},
+                                                 Variant{EvictOn::kAuto, UnmapBy::kCopy, kWaiting},
+                                                 Variant{EvictOn::kAuto, UnmapBy::kCopy, kSynchronous}}) {
     PagerOptions options = small_options();
     options.evict_on = evict_on;
-    World world(options, ArrayPageStore::Kind::kWaiting);
+    options.unmap_by = unmap_by;
+    World world(options, kind);
     constexpr uint32_t kThreads = 4;
     constexpr int kSteps = 3000;
     std::atomic<bool> is_over{false};

@@ -44,6 +44,9 @@ class ArrayPageStore final : public pagetable::PageStore {
       mark(page) |= kPresent;
     });
     ++writes;
+    // Often enough in a row that a bounded caller gives up. What was stored is as good as unwritten.
+    constexpr uint64_t kBurst = 20;
+    if (is_contended_ && (contended_calls_++ / kBurst) % 4 == 3) return pagetable::StoreStatus::kContended;
     return pagetable::StoreStatus::kOk;
   }
   pagetable::StoreStatus discard(PageRange range) noexcept override {
@@ -70,6 +73,7 @@ class ArrayPageStore final : public pagetable::PageStore {
   }
   bool is_present(PageNumber page) const { return (marks_of(page.value).load() & kPresent) != 0; }
   std::byte* frame(uint64_t page) { return bytes_.data() + (page << kPageShift); }
+  void contend_now_and_then() { is_contended_ = true; }
   void fail_from_now_on(pagetable::StoreStatus status) { fails_next_ = status; }
 
   std::atomic<uint64_t> reads{0};
@@ -110,6 +114,8 @@ class ArrayPageStore final : public pagetable::PageStore {
   os::Mapping bytes_;
   os::Mapping marks_;
   std::optional<pagetable::StoreStatus> fails_next_;
+  bool is_contended_ = false;
+  std::atomic<uint64_t> contended_calls_{0};
   std::atomic<pagetable::StoreStatus> posted_status_{pagetable::StoreStatus::kOk};
 };
 

@@ -73,22 +73,30 @@ class FakeKernel final : public fault::PageMapper {
       if (refuses()) return {next() % 2 == 0 ? fault::IoStatus::kBusy : fault::IoStatus::kRefused, i};
       staged.bytes = from.bytes;
       staged.is_mapped = true;
+      TIARA_CHECK(!from.is_read_only);
       from.is_mapped = false;
     }
     return {fault::IoStatus::kDone, count};
   }
-  fault::PagesResult copy_out(PageNumber first, uint32_t count, fault::StagingPlace to) noexcept override {
+  fault::IoStatus freeze(PageNumber first, uint32_t count) noexcept override {
+    if (refuses()) return next() % 2 == 0 || count == 1 ? fault::IoStatus::kBusy : fault::IoStatus::kRefused;
     for (uint32_t i = 0; i < count; ++i) {
-      Frame& from = pages_[first.value + i];
-      Frame& staged = staged_[place(to) + i];
-      const std::lock_guard hold(from.lock);
-      TIARA_CHECK(from.is_mapped && !staged.is_mapped);  // no holes without MOVE
-      if (refuses()) return {fault::IoStatus::kRefused, i};
-      staged.bytes = from.bytes;
-      staged.is_mapped = true;
-      from.is_mapped = false;
+      Frame& frame = pages_[first.value + i];
+      const std::lock_guard hold(frame.lock);
+      if (frame.is_mapped) frame.is_read_only = true;  // a hole stays one
     }
-    return {fault::IoStatus::kDone, count};
+    return fault::IoStatus::kDone;
+  }
+  void thaw(PageNumber first, uint32_t count) noexcept override {
+    for (uint32_t i = 0; i < count; ++i) {
+      Frame& frame = pages_[first.value + i];
+      const std::lock_guard hold(frame.lock);
+      frame.is_read_only = false;
+    }
+  }
+  const std::byte* frozen_bytes(PageNumber page) const noexcept override {
+    TIARA_CHECK(pages_[page.value].is_mapped && pages_[page.value].is_read_only);
+    return pages_[page.value].bytes.data();
   }
   fault::PagesResult take_back(PageNumber first, uint32_t count, fault::StagingPlace from) noexcept override {
     for (uint32_t i = 0; i < count; ++i) {
@@ -111,6 +119,7 @@ class FakeKernel final : public fault::PageMapper {
     for (uint32_t i = 0; i < count; ++i) {
       const std::lock_guard hold(pages_[first.value + i].lock);
       pages_[first.value + i].is_mapped = false;
+      pages_[first.value + i].is_read_only = false;
     }
   }
   void drop_staged(fault::StagingPlace from, uint32_t count) noexcept override {

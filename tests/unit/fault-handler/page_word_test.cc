@@ -40,7 +40,7 @@ TEST_CASE("only the transitions of the life of a page are legal") {
   const std::vector<std::pair<PageState, std::vector<PageState>>> expected = {
       {kUntouched, {kUntouched, kFetching}},
       {kFetching, {kFetching, kResident, kUntouched, kRemote, kPoisoned}},
-      {kResident, {kResident, kStaged, kUntouched}},
+      {kResident, {kResident, kStaged, kRemote, kUntouched}},
       {kStaged, {kStaged, kResident, kWritingBack, kUntouched}},
       {kWritingBack, {kWritingBack, kResident, kRemote, kUntouched}},
       {kRemote, {kRemote, kFetching, kUntouched, kPoisoned}},

@@ -1,0 +1,138 @@
+#include "runtime/residency/copy_out.h"
+
+#include <algorithm>
+#include <array>
+#include <sched.h>
+#include <utility>
+
+#include "fault-handler/contention.h"
+#include "fault-handler/stop.h"
+#include "runtime/base/check.h"
+
+namespace tiara::residency {
+namespace {
+
+using fault::IoStatus;
+using pagetable::StoreStatus;
+
+// Tries at a node whose free list other writers keep winning, before the pages stay here for another round. The store
+// itself has tried 64 times behind each.
+constexpr int kContendedTries = 16;
+
+}  // namespace
+
+// Returns which claimed positions are frozen (absent ones count: there is nothing to write to).
+uint64_t CopyOut::freeze(const ClusterClaims& claims) noexcept {
+  uint64_t frozen = 0;
+  const auto freeze_run = [&](uint32_t at, uint32_t end) {
+    stats::bump(parts_.counters().evict_moves);
+    const IoStatus status = parts_.mapper.freeze(claims.page(at), end - at);
+    if (status == IoStatus::kDone) frozen |= bits_between(at, end);
+    return status;
+  };
+  ClusterClaims::for_each_run(claims.all(), claims.leaving, [&](uint32_t from, uint32_t to) {
+    for (uint32_t at = from; at < to; at += pages_per_call_) {
+      const uint32_t end = std::min(to, at + pages_per_call_);
+      if (freeze_run(at, end) == IoStatus::kDone) continue;
+      // The run spans mappings that the kernel keeps apart, or holds a page that cannot be frozen: one by one.
+      ClusterClaims::for_each(claims.leaving & bits_between(at, end), [&](uint32_t position) {
+        const IoStatus status = freeze_run(position, position + 1);
+        if (status == IoStatus::kDone) return;
+        stats::bump(status == IoStatus::kBusy ? parts_.counters().evict_busy : parts_.counters().evict_unevictable);
+      });
+    }
+  });
+  return frozen;
+}
+
+void CopyOut::drop_and_thaw(const ClusterClaims& claims, uint64_t frozen, uint64_t gone) noexcept {
+  // Absent pages between those that go are ours: one call may span them.
+  ClusterClaims::for_each_run(gone | claims.holes, gone, [&](uint32_t from, uint32_t to) {
+    for (uint32_t at = from; at < to; at += pages_per_call_)
+      parts_.mapper.drop(claims.page(at), std::min(to - at, pages_per_call_));
+  });
+  const uint64_t kept = frozen & (claims.leaving | claims.staying) & ~gone;
+  ClusterClaims::for_each_run(kept, kept,
+                              [&](uint32_t from, uint32_t to) { parts_.mapper.thaw(claims.page(from), to - from); });
+}
+
+CopyOut::Outcome CopyOut::to_staging(const ClusterClaims& claims, fault::StagingSlot slot) noexcept {
+  Outcome outcome;
+  const uint64_t frozen = freeze(claims);
+  for (uint64_t rest = claims.leaving & frozen; rest != 0; rest &= rest - 1) {
+    const auto position = static_cast<uint32_t>(std::countr_zero(rest));
+    // No frame free: write-back is far behind, and the rest stays until it has caught up.
+    if (!parts_.staging.copy_in(slot, position, parts_.mapper.frozen_bytes(claims.page(position)))) break;
+    outcome.staged |= bit_at(position);
+  }
+  drop_and_thaw(claims, frozen, outcome.gone());
+  return outcome;
+}
+
+CopyOut::Outcome CopyOut::to_store(const ClusterClaims& claims) noexcept {
+  const uint64_t frozen = freeze(claims);
+  const uint64_t leaving = claims.leaving & frozen;
+  uint64_t clean = 0;
+  uint64_t zeros = 0;
+  std::array<ContentHash, 64> hashes;
+  ClusterClaims::for_each(leaving, [&](uint32_t position) {
+    const PageNumber page = claims.page(position);
+    hashes[position] = hash_page(parts_.mapper.frozen_bytes(page));
+    const bool is_known = claims.owned[position].has(fault::kHasFrame) &&
+                          parts_.directory.hash(page) == hashes[position];
+    if (switches_.clean_detection && is_known) clean |= bit_at(position);
+    else if (switches_.zero_detection && hashes[position] == zero_page_hash()) zeros |= bit_at(position);
+  });
+  uint64_t changed = leaving & ~clean & ~zeros;
+  forget_frames(claims, zeros);
+  // Stored before anything is dropped: whatever happens, the bytes are somewhere.
+  uint64_t doubtful = 0;
+  if (changed != 0 && !store_changed(claims, changed)) std::swap(changed, doubtful);
+  stats::bump(parts_.counters().clean_drops, static_cast<uint64_t>(std::popcount(clean)));
+  stats::bump(parts_.counters().zero_pages, static_cast<uint64_t>(std::popcount(zeros)));
+  ClusterClaims::for_each(changed, [&](uint32_t position) {
+    parts_.directory.hash(claims.page(position)) = hashes[position];
+  });
+  // A doubtful page has no content recorded, so that it never passes for clean.
+  ClusterClaims::for_each(zeros | doubtful,
+                          [&](uint32_t position) { parts_.directory.hash(claims.page(position)) = 0; });
+  const Outcome outcome{0, clean | changed, zeros, doubtful};
+  drop_and_thaw(claims, frozen, outcome.gone());
+  return outcome;
+}
+
+// False when the node is contended for now: what it got is as good as unwritten, and written again later.
+bool CopyOut::store_changed(const ClusterClaims& claims, uint64_t changed) noexcept {
+  std::array<const std::byte*, 64> bytes;
+  uint32_t count = 0;
+  ClusterClaims::for_each(changed, [&](uint32_t position) {
+    bytes[count++] = parts_.mapper.frozen_bytes(claims.page(position));
+  });
+  const pagetable::PageBatch batch{claims.first, changed};
+  StoreStatus status = StoreStatus::kContended;
+  for (int tries = 0; tries < kContendedTries && status == StoreStatus::kContended; ++tries) {
+    if (tries > 0) sched_yield();
+    status = parts_.store.write(batch, {bytes.data(), count});
+  }
+  if (status == StoreStatus::kContended) return false;
+  if (status != StoreStatus::kOk) fault::stop_for_store(parts_.stats, status, "writing back", claims.first);
+  stats::bump(parts_.counters().write_invocations);
+  stats::bump(parts_.counters().pages_written, count);
+  stats::bump(parts_.counters().written_bytes, uint64_t{count} << kPageShift);
+  return true;
+}
+
+void CopyOut::forget_frames(const ClusterClaims& claims, uint64_t positions) noexcept {
+  uint64_t framed = 0;
+  ClusterClaims::for_each(positions, [&](uint32_t position) {
+    if (claims.owned[position].has(fault::kHasFrame)) framed |= bit_at(position);
+  });
+  ClusterClaims::for_each_run(framed, framed, [&](uint32_t from, uint32_t to) {
+    const PageRange range{claims.page(from), PageCount{to - from}};
+    const StoreStatus status =
+        fault::retry_contended(parts_.contended_bound, [&]() noexcept { return parts_.store.discard(range); });
+    if (status != StoreStatus::kOk) fault::stop_for_store(parts_.stats, status, "discarding", range.first);
+  });
+}
+
+}  // namespace tiara::residency
