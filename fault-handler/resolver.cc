@@ -1,6 +1,7 @@
 #include "fault-handler/resolver.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "fault-handler/contention.h"
 #include "fault-handler/readahead.h"
@@ -45,6 +46,10 @@ Arrival arrival_from(PageState origin) {
 constexpr uint32_t kPagesPerRead = 64;
 static_assert(kPagesPerRead == ReplyBuffers::kPagesEach);
 
+FetchPlan run_from(PageNumber page, uint32_t count) noexcept {
+  return {page, count >= 64 ? ~uint64_t{0} : (uint64_t{1} << std::max(count, 1u)) - 1};
+}
+
 }  // namespace
 
 Resolution Resolver::resolve(PageNumber page) noexcept {
@@ -87,25 +92,24 @@ uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexce
         parts_.mapper.wake(page);
         return 1;
       case kUntouched:
-        if (!claim_run(page, seen, kFetching, std::clamp(ahead, 1u, Readahead::kMaxWindow), claim)) continue;
+        if (!claim_first(page, seen, kFetching, claim)) continue;
+        claim_others(run_from(page, std::min(ahead, Readahead::kMaxWindow)), kUntouched, claim);
         if (is_fault) stats::bump(counters.faults_untouched);
-        map_zeros(claim);
-        return claim.count;
-      case kRemote: {
-        uint32_t most = std::clamp(ahead, 1u, kPagesPerRead);
-        if (is_fault) most = ahead_ == Ahead::kOn ? readahead.plan(page) : 1;
-        if (!claim_run(page, seen, kFetching, most, claim)) continue;
+        install_claimed(claim, kZeros, Zeros::kSameForAll);
+        return claim.from(page);
+      case kRemote:
+        if (!claim_first(page, seen, kFetching, claim)) continue;
+        claim_others(is_fault ? plan_for(page) : run_from(page, std::min(ahead, kPagesPerRead)), kRemote, claim);
         if (is_fault) stats::bump(counters.faults_remote);
         fetch(claim);
-        return claim.count;
-      }
+        return claim.from(page);
       case kStaged:
-        if (!claim_run(page, seen, kStaged, 1, claim)) continue;
+        if (!claim_first(page, seen, kStaged, claim)) continue;
         if (is_fault) stats::bump(counters.faults_staged);
         take_back(claim);
         return 1;
       case kWritingBack:
-        if (!claim_run(page, seen, kWritingBack, 1, claim)) continue;
+        if (!claim_first(page, seen, kWritingBack, claim)) continue;
         if (is_fault) stats::bump(counters.faults_staged);
         copy_back(claim);
         return 1;
@@ -117,24 +121,45 @@ uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexce
   }
 }
 
-bool Resolver::claim_run(PageNumber first, PageWord seen, PageState wanted, uint32_t most, Claim& claim) noexcept {
-  const PageState origin = seen.state();
-  const auto owned = try_claim(parts_.directory.word(first), seen, wanted);
+bool Resolver::claim_first(PageNumber page, PageWord seen, PageState wanted, Claim& claim) noexcept {
+  const auto owned = try_claim(parts_.directory.word(page), seen, wanted);
   if (!owned) return false;
   parts_.fetches.fetch_add(1, std::memory_order_relaxed);
-  claim.first = first;
-  claim.count = 1;
+  claim.first = page;
+  claim.pages = 1;
   claim.owned[0] = *owned;
-  // Neighbours come along only if nothing has to be waited for.
-  while (claim.count < most && first.value + claim.count < parts_.directory.pages().value) {
-    AtomicPageWord& word = parts_.directory.word(first + PageCount{claim.count});
-    const PageWord next = load(word);
-    if (next.state() != origin || next.has(kBusy | kForeign | kProtected)) break;
-    const auto taken = try_claim(word, next, wanted);
-    if (!taken) break;
-    claim.owned[claim.count++] = *taken;
-  }
   return true;
+}
+
+// Neighbours come along only if nothing has to be waited for.
+void Resolver::claim_others(FetchPlan plan, PageState origin, Claim& claim) noexcept {
+  const uint64_t own = claim.first.value - plan.first.value;
+  TIARA_DCHECK(own < 64 && (plan.pages >> own & 1) != 0);
+  const PageWord first = claim.owned[0];
+  claim.first = plan.first;
+  claim.pages = uint64_t{1} << own;
+  claim.owned[own] = first;
+  for (uint64_t rest = plan.pages & ~claim.pages; rest != 0; rest &= rest - 1) {
+    const auto at = static_cast<uint32_t>(std::countr_zero(rest));
+    const PageNumber page = plan.first + PageCount{at};
+    if (page.value >= parts_.directory.pages().value) break;
+    AtomicPageWord& word = parts_.directory.word(page);
+    const PageWord seen = load(word);
+    if (seen.state() != origin || seen.has(kBusy | kForeign | kProtected)) continue;
+    const auto taken = try_claim(word, seen, kFetching);
+    if (!taken) continue;
+    claim.owned[at] = *taken;
+    claim.pages |= uint64_t{1} << at;
+  }
+}
+
+FetchPlan Resolver::plan_for(PageNumber page) noexcept {
+  if (ahead_ == Ahead::kOff) return {page, 1};
+  const FetchPlan plan = readahead.plan(page);
+  const Readahead::Verdict verdict = readahead.take_verdict();
+  if (verdict.used > 0) stats::bump(parts_.counters().prefetch_used, verdict.used);
+  if (verdict.wasted > 0) stats::bump(parts_.counters().prefetch_wasted, verdict.wasted);
+  return plan;
 }
 
 void Resolver::finish(const Claim& claim, uint32_t at, PageState origin, uint32_t clear) noexcept {
@@ -184,29 +209,38 @@ void Resolver::install(Claim& claim, uint32_t at, uint32_t count, const std::byt
   }
 }
 
-void Resolver::map_zeros(Claim& claim) noexcept { install(claim, 0, claim.count, kZeros, kUntouched); }
+// `bytes`: of the claimed pages, one after the other; or as many zeros as one run can need.
+void Resolver::install_claimed(Claim& claim, const std::byte* bytes, Zeros zeros) noexcept {
+  const PageState origin = zeros == Zeros::kSameForAll ? kUntouched : kRemote;
+  for (uint64_t rest = claim.pages; rest != 0;) {
+    const auto at = static_cast<uint32_t>(std::countr_zero(rest));
+    const auto count = static_cast<uint32_t>(std::countr_one(rest >> at));
+    install(claim, at, count, bytes, origin);
+    if (zeros == Zeros::kNone) bytes += size_t{count} << kPageShift;
+    rest = at + count == 64 ? 0 : rest >> (at + count) << (at + count);
+  }
+}
 
 void Resolver::fetch(Claim& claim) noexcept {
   stats::Counters& counters = parts_.counters();
   const ReplyBuffers::Loan loan(parts_.replies);
-  const uint64_t bitmap = claim.count == 64 ? ~uint64_t{0} : (uint64_t{1} << claim.count) - 1;
   pagetable::ReadResult read;
   read.status = retry_contended(parts_.contended_bound, [&]() noexcept {
-    read = parts_.store.read({claim.first, bitmap}, loan.bytes());
+    read = parts_.store.read({claim.first, claim.pages}, loan.bytes());
     return read.status;
   });
   if (read.status != pagetable::StoreStatus::kOk) stop_for_store(parts_.stats, read.status, "fetching", claim.first);
-  if (read.present != bitmap) stop_for_content(parts_.stats, claim.first);
+  if (read.present != claim.pages) stop_for_content(parts_.stats, claim.first);
+  const auto count = static_cast<uint64_t>(std::popcount(claim.pages));
   stats::bump(counters.fetch_invocations);
-  stats::bump(counters.fetched_pages, claim.count);
-  stats::bump(counters.fetched_bytes, uint64_t{claim.count} << kPageShift);
+  stats::bump(counters.fetched_pages, count);
+  stats::bump(counters.fetched_bytes, count << kPageShift);
   const std::byte* bytes = loan.bytes().data();
-  for (uint32_t i = 0; i < claim.count; ++i) {
-    const PageNumber page = claim.first + PageCount{i};
-    const ContentHash hash = hash_page(bytes + (size_t{i} << kPageShift));
-    if (hash != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
+  for (uint64_t rest = claim.pages; rest != 0; rest &= rest - 1, bytes += kPageSize) {
+    const PageNumber page = claim.first + PageCount{static_cast<uint32_t>(std::countr_zero(rest))};
+    if (hash_page(bytes) != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
   }
-  install(claim, 0, claim.count, bytes, kRemote);
+  install_claimed(claim, loan.bytes().data(), Zeros::kNone);
 }
 
 void Resolver::take_back(Claim& claim) noexcept {

@@ -9,9 +9,11 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "fault-handler/pager_parts.h"
+#include "fault-handler/readahead.h"
 
 namespace tiara::fault {
 
@@ -22,7 +24,7 @@ enum class Resolution : uint8_t {
 
 class Resolver {
  public:
-  enum class Ahead : uint8_t { kOn, kOff };  // fetch ahead of sequential streams?
+  enum class Ahead : uint8_t { kOn, kOff };  // fetch ahead of streams?
   Resolver(const PagerParts& parts, Residency& residency, Ahead ahead) noexcept
       : parts_(parts), residency_(residency), ahead_(ahead) {}
 
@@ -34,17 +36,25 @@ class Resolver {
   uint32_t bring_in(PageNumber page, uint32_t ahead) noexcept;
 
  private:
-  // What step 3 needs to know about the pages that were claimed: `count` from `first`, in states before the claim.
+  // What step 3 needs to know about the pages that were claimed: first + i for each bit i of `pages`, with their words
+  // before the claim.
   struct Claim {
     PageNumber first;
-    uint32_t count = 0;
+    uint64_t pages = 0;
     PageWord owned[64];
+    // How many claimed pages follow each other from `page` on.
+    uint32_t from(PageNumber page) const {
+      return static_cast<uint32_t>(std::countr_one(pages >> (page.value - first.value)));
+    }
   };
   enum class Cause : uint8_t { kFault, kDemand };
+  enum class Zeros : uint8_t { kNone, kSameForAll };
 
   uint32_t bring_in(PageNumber page, uint32_t ahead, Cause cause) noexcept;
-  bool claim_run(PageNumber first, PageWord seen, PageState wanted, uint32_t most, Claim& claim) noexcept;
-  void map_zeros(Claim& claim) noexcept;
+  bool claim_first(PageNumber page, PageWord seen, PageState wanted, Claim& claim) noexcept;
+  void claim_others(FetchPlan plan, PageState origin, Claim& claim) noexcept;
+  FetchPlan plan_for(PageNumber page) noexcept;
+  void install_claimed(Claim& claim, const std::byte* bytes, Zeros zeros) noexcept;
   void fetch(Claim& claim) noexcept;
   void take_back(Claim& claim) noexcept;
   void copy_back(Claim& claim) noexcept;

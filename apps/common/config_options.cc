@@ -32,7 +32,7 @@ constexpr ConfigOption kOptions[] = {
     {"evict-cluster", "TIARA_EVICT_CLUSTER", "PAGES",
      "pages evicted in one step, 1 to 64 (default 16)"},
     {"policy", "TIARA_POLICY", "NAME", "what leaves first: clock (default), s3fifo or fifo"},
-    {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential streams (default on)"},
+    {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential and strided streams (default on)"},
     {"second-chance", "TIARA_SECOND_CHANCE", "on|off", "take pages back from staging (default on)"},
     {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off",
      "do not write back what did not change (default on)"},

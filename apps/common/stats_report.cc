@@ -70,6 +70,17 @@ uint64_t all_faults(const Counters& c) {
          get(c, &Counters::faults_write_protect) + get(c, &Counters::faults_spurious);
 }
 
+// Accuracy: of the pages fetched ahead, those that were used. Coverage: of the fetches that the program would have had to
+// wait for, those that it did not.
+std::string prefetch_text(const Counters& c) {
+  const auto used = static_cast<double>(get(c, &Counters::prefetch_used));
+  const auto wasted = static_cast<double>(get(c, &Counters::prefetch_wasted));
+  const auto missed = static_cast<double>(get(c, &Counters::faults_remote));
+  if (used + wasted == 0) return {};
+  return fmt::format("; ahead: accuracy {:.0f}%, coverage {:.0f}%", 100 * used / (used + wasted),
+                     100 * used / (used + missed));
+}
+
 // The lines that one process and the total share.
 std::string figures(const Counters& c, const Histogram& fault, const Histogram& miss) {
   const auto n = [&](std::atomic<uint64_t> Counters::*member) { return grouped(get(c, member)); };
@@ -80,12 +91,13 @@ std::string figures(const Counters& c, const Histogram& fault, const Histogram& 
       grouped(all_faults(c)), n(&Counters::faults_untouched), n(&Counters::faults_remote),
       n(&Counters::faults_staged), n(&Counters::faults_waited), n(&Counters::faults_write_protect),
       n(&Counters::faults_spurious));
-  out += fmt::format("  fetched  {} pages, {}, in {} calls\n", n(&Counters::fetched_pages),
+  out += fmt::format("  fetched  {} pages, {}, in {} calls{}\n", n(&Counters::fetched_pages),
                      format_bytes(Bytes{get(c, &Counters::fetched_bytes)}),
-                     n(&Counters::fetch_invocations));
+                     n(&Counters::fetch_invocations), prefetch_text(c));
   out += fmt::format(
       "  evicted  {} pages: written back {} ({}), clean {}, zero {}, taken back from staging {}\n",
-      n(&Counters::pages_staged), n(&Counters::pages_written),
+      grouped(get(c, &Counters::pages_staged) + get(c, &Counters::pages_stored_directly)),
+      n(&Counters::pages_written),
       format_bytes(Bytes{get(c, &Counters::written_bytes)}), n(&Counters::clean_drops),
       n(&Counters::zero_pages), n(&Counters::staging_hits));
   out += latency_line("fault", fault);

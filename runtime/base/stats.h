@@ -23,6 +23,8 @@ namespace tiara::stats {
   X(fetch_invocations, "calls", "pt_read invocations sent")                                          \
   X(fetched_pages, "pages", "pages received from the node")                                          \
   X(fetched_bytes, "bytes", "page bytes received from the node")                                     \
+  X(prefetch_used, "pages", "pages fetched ahead whose stream went on behind them")                  \
+  X(prefetch_wasted, "pages", "pages fetched ahead whose stream went elsewhere")                     \
   X(pages_staged, "pages", "pages unmapped into staging by eviction")                                \
   X(pages_stored_directly, "pages", "pages that eviction took to the node in one step, without staging") \
   X(evict_moves, "calls", "UFFDIO_MOVE calls, or freezing calls of eviction by copying")             \

@@ -105,7 +105,7 @@ def main():
     parser.add_argument("--runs", type=int, default=20)
     names = ["memcached", "redis-server", "sqlite3", "python3", "sort", "stress-ng"]
     parser.add_argument("programs", nargs="*", default=[])
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     tiara, failed = os.path.abspath(options.tiara), 0
     for name in options.programs or names:
         if shutil.which(name) is None:
