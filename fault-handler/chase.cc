@@ -9,6 +9,7 @@ void ChaseRules::write(Place& place, const ChaseRule& rule) noexcept {
   place.sequence.store(sequence + 1, std::memory_order_relaxed);
   // Release: pairs with find(); who sees any of what follows sees that it is being written.
   std::atomic_thread_fence(std::memory_order_release);
+  place.base.store(rule.base, std::memory_order_relaxed);
   place.begin.store(rule.begin, std::memory_order_relaxed);
   place.end.store(rule.end, std::memory_order_relaxed);
   place.object_bytes.store(rule.object_bytes, std::memory_order_relaxed);
@@ -55,7 +56,9 @@ std::optional<pagetable::Chase> ChaseRules::find(uint64_t offset) const noexcept
     const Place& place = places_[i];
     const uint32_t before = place.sequence.load(std::memory_order_acquire);  // pairs with write()
     if ((before & 1) != 0) continue;  // a rule that is being changed does not count yet
-    const ChaseRule rule{place.begin.load(std::memory_order_relaxed), place.end.load(std::memory_order_relaxed),
+    const ChaseRule rule{place.base.load(std::memory_order_relaxed),
+                         place.begin.load(std::memory_order_relaxed),
+                         place.end.load(std::memory_order_relaxed),
                          place.object_bytes.load(std::memory_order_relaxed),
                          place.link_offset.load(std::memory_order_relaxed), place.hops.load(std::memory_order_relaxed)};
     std::atomic_thread_fence(std::memory_order_acquire);  // pairs with write()
@@ -64,7 +67,7 @@ std::optional<pagetable::Chase> ChaseRules::find(uint64_t offset) const noexcept
     const uint64_t object = offset - (offset - rule.begin) % rule.object_bytes;
     const uint64_t link = object + rule.link_offset;
     if (link >> kPageShift != offset >> kPageShift) return std::nullopt;
-    return pagetable::Chase{PageNumber{offset >> kPageShift}, link, base_, rule.link_offset, rule.hops + 1};
+    return pagetable::Chase{PageNumber{offset >> kPageShift}, link, rule.base, rule.link_offset, rule.hops + 1};
   }
   return std::nullopt;
 }

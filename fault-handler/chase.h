@@ -16,6 +16,7 @@
 namespace tiara::fault {
 
 struct ChaseRule {
+  uint64_t base = 0;   // the address of byte offset 0
   uint64_t begin = 0;  // byte offsets in the far space, [begin, end)
   uint64_t end = 0;
   uint64_t object_bytes = 0;
@@ -27,9 +28,6 @@ class ChaseRules {
  public:
   static constexpr uint32_t kMostRules = 64;
   static constexpr uint32_t kMostHops = pagetable::kMostChaseLooks - 1;
-
-  // `base`: the address of byte offset 0.
-  explicit ChaseRules(uint64_t base) noexcept : base_(base) {}
 
   // False when all places are taken. A rule for the same range takes the place of the old one. Not for two threads at
   // once: the caller holds a lock.
@@ -45,12 +43,11 @@ class ChaseRules {
   // A sequence lock: odd while it is being written. Everything in it is atomic, so that a torn read is no data race.
   struct Place {
     std::atomic<uint32_t> sequence{0};
-    std::atomic<uint64_t> begin{0}, end{0}, object_bytes{0}, link_offset{0};
+    std::atomic<uint64_t> base{0}, begin{0}, end{0}, object_bytes{0}, link_offset{0};
     std::atomic<uint32_t> hops{0};
   };
   void write(Place& place, const ChaseRule& rule) noexcept;
 
-  const uint64_t base_;
   std::array<Place, kMostRules> places_;
   std::atomic<uint32_t> used_{0};  // places below this have been used
 };

@@ -52,10 +52,10 @@ FetchPlan run_from(PageNumber page, uint32_t count) noexcept {
 
 }  // namespace
 
-Resolution Resolver::resolve(PageNumber page) noexcept {
+Resolution Resolver::resolve(PageNumber page, uint32_t at) noexcept {
   const auto start = os::monotonic_now();
   const PageState before = load(parts_.directory.word(page)).state();
-  if (bring_in(page, 0, Cause::kFault) == 0) return Resolution::kForeign;
+  if (bring_in(page, 0, Cause::kFault, at) == 0) return Resolution::kForeign;
   const auto elapsed = static_cast<uint64_t>((os::monotonic_now() - start).count());
   parts_.stats.fault_latency.record(elapsed);
   // By the state at entry: a page that another thread was fetching counts as a miss of this thread too.
@@ -65,12 +65,12 @@ Resolution Resolver::resolve(PageNumber page) noexcept {
 }
 
 uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead) noexcept {
-  const uint32_t done = bring_in(page, ahead, Cause::kDemand);
+  const uint32_t done = bring_in(page, ahead, Cause::kDemand, kSomewhere);
   if (done > 0) residency_.settle();
   return done;
 }
 
-uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexcept {
+uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause, uint32_t at) noexcept {
   stats::Counters& counters = parts_.counters();
   AtomicPageWord& word = parts_.directory.word(page);
   const bool is_fault = cause == Cause::kFault;
@@ -99,6 +99,13 @@ uint32_t Resolver::bring_in(PageNumber page, uint32_t ahead, Cause cause) noexce
         return claim.from(page);
       case kRemote:
         if (!claim_first(page, seen, kFetching, claim)) continue;
+        if (at != kSomewhere) {
+          if (const auto chase = chases_.find((page.value << kPageShift) + at)) {
+            stats::bump(counters.faults_remote);
+            fetch_chain(claim, *chase);
+            return 1;
+          }
+        }
         claim_others(is_fault ? plan_for(page) : run_from(page, std::min(ahead, kPagesPerRead)), kRemote, claim);
         if (is_fault) stats::bump(counters.faults_remote);
         fetch(claim);
@@ -241,6 +248,48 @@ void Resolver::fetch(Claim& claim) noexcept {
     if (hash_page(bytes) != parts_.directory.hash(page)) stop_for_content(parts_.stats, page);
   }
   install_claimed(claim, loan.bytes().data(), Zeros::kNone);
+}
+
+void Resolver::fetch_chain(Claim& claim, const pagetable::Chase& chase) noexcept {
+  stats::Counters& counters = parts_.counters();
+  const ReplyBuffers::Loan loan(parts_.replies);
+  static_assert(pagetable::kMostChaseLooks * sizeof(pagetable::ChasedPage) <= ReplyBuffers::kPagesEach * kPageSize);
+  pagetable::ChaseResult read;
+  read.status = retry_contended(parts_.contended_bound, [&]() noexcept {
+    read = parts_.store.chase(chase, loan.bytes());
+    return read.status;
+  });
+  if (read.status != pagetable::StoreStatus::kOk) stop_for_store(parts_.stats, read.status, "fetching", claim.first);
+  if (read.count == 0) stop_for_content(parts_.stats, claim.first);
+  stats::bump(counters.fetch_invocations);
+  stats::bump(counters.fetched_pages, read.count);
+  stats::bump(counters.fetched_bytes, uint64_t{read.count} << kPageShift);
+  const auto* entries = reinterpret_cast<const pagetable::ChasedPage*>(loan.bytes().data());
+  if (hash_page(entries[0].bytes) != parts_.directory.hash(claim.first)) stop_for_content(parts_.stats, claim.first);
+  install(claim, 0, 1, entries[0].bytes, kRemote);
+  for (uint32_t i = 1; i < read.count; ++i) take_along(entries[i]);
+}
+
+// The node read this page before it was ours: it counts only if it is what was stored there last.
+void Resolver::take_along(const pagetable::ChasedPage& entry) noexcept {
+  const PageNumber page{entry.number};
+  if (page.value >= parts_.directory.pages().value) return;
+  AtomicPageWord& word = parts_.directory.word(page);
+  const PageWord seen = load(word);
+  if (seen.state() != kRemote || seen.has(kBusy | kForeign | kProtected)) return;
+  const auto owned = try_claim(word, seen, kFetching);
+  if (!owned) return;
+  if (hash_page(entry.bytes) != parts_.directory.hash(page)) {
+    stats::bump(parts_.counters().chase_outdated);
+    release(word, *owned, owned->in(kRemote));
+    return;
+  }
+  stats::bump(parts_.counters().chase_pages);
+  Claim claim;
+  claim.first = page;
+  claim.pages = 1;
+  claim.owned[0] = *owned;
+  install(claim, 0, 1, entry.bytes, kRemote);
 }
 
 void Resolver::take_back(Claim& claim) noexcept {

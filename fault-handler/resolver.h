@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "fault-handler/chase.h"
 #include "fault-handler/pager_parts.h"
 #include "fault-handler/readahead.h"
 
@@ -28,8 +29,11 @@ class Resolver {
   Resolver(const PagerParts& parts, Residency& residency, Ahead ahead) noexcept
       : parts_(parts), residency_(residency), ahead_(ahead) {}
 
-  // Serves one fault. Returns once the page is mapped (it may be gone again by the time the caller looks).
-  Resolution resolve(PageNumber page) noexcept;
+  // Serves one fault. Returns once the page is mapped (it may be gone again by the time the caller looks). `at`: the byte
+  // of the page that was accessed, where the kernel says: the rules of chases() need it.
+  static constexpr uint32_t kSomewhere = UINT32_MAX;
+  Resolution resolve(PageNumber page, uint32_t at = kSomewhere) noexcept;
+  ChaseRules& chases() noexcept { return chases_; }
 
   // Makes the page resident for somebody who wants `ahead` pages from here on: neighbours that need the same treatment
   // come along. Not counted as a fault. Returns the number of pages done, at least 1; 0 when the page is foreign.
@@ -50,12 +54,14 @@ class Resolver {
   enum class Cause : uint8_t { kFault, kDemand };
   enum class Zeros : uint8_t { kNone, kSameForAll };
 
-  uint32_t bring_in(PageNumber page, uint32_t ahead, Cause cause) noexcept;
+  uint32_t bring_in(PageNumber page, uint32_t ahead, Cause cause, uint32_t at) noexcept;
   bool claim_first(PageNumber page, PageWord seen, PageState wanted, Claim& claim) noexcept;
   void claim_others(FetchPlan plan, PageState origin, Claim& claim) noexcept;
   FetchPlan plan_for(PageNumber page) noexcept;
   void install_claimed(Claim& claim, const std::byte* bytes, Zeros zeros) noexcept;
   void fetch(Claim& claim) noexcept;
+  void fetch_chain(Claim& claim, const pagetable::Chase& chase) noexcept;
+  void take_along(const pagetable::ChasedPage& entry) noexcept;
   void take_back(Claim& claim) noexcept;
   void copy_back(Claim& claim) noexcept;
   // Maps bytes of claimed pages [at, at + count) of the claim and releases their words as resident. A page whose
@@ -67,6 +73,7 @@ class Resolver {
   const PagerParts& parts_;
   Residency& residency_;
   const Ahead ahead_;
+  ChaseRules chases_;
 };
 
 }  // namespace tiara::fault

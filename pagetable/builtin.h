@@ -8,7 +8,7 @@
 
 namespace tiara::pagetable {
 
-// pt_read, pt_write, pt_discard, pt_stat, pt_walk: for MemoryNode::create. Lives for ever.
+// pt_read, pt_write, pt_discard, pt_stat, pt_walk, pt_chase, pt_clone: for MemoryNode::create. Lives for ever.
 std::span<const nic::BuiltinOperator> builtin_operators();
 
 }  // namespace tiara::pagetable

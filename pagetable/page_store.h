@@ -36,6 +36,28 @@ struct ReadResult {
   uint64_t present = 0;  // subset of the batch's bitmap: pages that have a frame
 };
 
+// A page, and the pages that a chain of pointers in it leads to.
+struct Chase {
+  PageNumber page;
+  uint64_t link = 0;         // byte offset, in the space, of the first pointer; in `page`
+  uint64_t base = 0;         // the address of byte offset 0, as the pointers have it
+  uint64_t link_offset = 0;  // from where a pointer leads to, to the next pointer
+  uint32_t looks = 1;        // pointers followed at most, plus one; up to kMostChaseLooks
+};
+inline constexpr uint32_t kMostChaseLooks = 33;
+
+// What a chase brings: `count` entries, one behind the other.
+struct ChasedPage {
+  uint64_t number;
+  std::byte bytes[kPageSize];
+};
+static_assert(sizeof(ChasedPage) == sizeof(uint64_t) + kPageSize);
+
+struct ChaseResult {
+  StoreStatus status = StoreStatus::kNodeLost;
+  uint32_t count = 0;  // 0: the first page is absent
+};
+
 class PageStore {
  public:
   virtual ~PageStore() = default;
@@ -46,6 +68,10 @@ class PageStore {
   // Reads the batch's pages in ONE invocation. Present pages are written to `out` packed in
   // ascending order, kPageSize each; `out` has room for every page of the bitmap.
   virtual ReadResult read(PageBatch batch, std::span<std::byte> out) noexcept = 0;
+
+  // Reads a page and those that its chain leads to in ONE invocation; `out` has room for chase.looks entries. The caller
+  // owns chase.page, which is the first entry if any. Of the others the bytes may be old or torn.
+  virtual ChaseResult chase(const Chase& chase, std::span<std::byte> out) noexcept = 0;
 
   // Stores the batch's pages in ONE invocation; `pages` holds popcount(bitmap) pointers to
   // kPageSize bytes, in ascending order. The bytes do not change until the call returns.

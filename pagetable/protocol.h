@@ -14,6 +14,9 @@ namespace tiara::pagetable {
 // pt_read: r0 = bitmap of the pages that are present; the reply holds them in ascending order.
 enum ReadResultIndex : uint32_t { kReadPresent = 0 };
 
+// pt_chase: r0 = pages in the reply. Arguments: page, link, base, link offset, looks.
+enum ChaseResultIndex : uint32_t { kChasePages = 0 };
+
 // pt_write: r0 = bitmap of the pages that were NOT stored (0: all were); r1 = why (a
 // pool::FailReason), 0 for none.
 enum WriteResultIndex : uint32_t { kWriteMissing = 0, kWriteReason = 1 };

@@ -83,8 +83,9 @@ Result<RemotePageTable::Operators> RemotePageTable::find_operators(const nic::No
     nic::OperatorId* id;
   };
   for (const Wanted& wanted :
-       {Wanted{"pt_read", &operators.read}, Wanted{"pt_write", &operators.write},
-        Wanted{"pt_discard", &operators.discard}, Wanted{"pt_stat", &operators.stat}}) {
+       {Wanted{"pt_read", &operators.read}, Wanted{"pt_chase", &operators.chase},
+        Wanted{"pt_write", &operators.write}, Wanted{"pt_discard", &operators.discard},
+        Wanted{"pt_stat", &operators.stat}}) {
     bool is_found = false;
     for (const auto& [name, id] : info.operators) {
       if (name != wanted.name) continue;
@@ -156,6 +157,29 @@ ReadResult RemotePageTable::read(PageBatch batch, std::span<std::byte> out) noex
         reply.outcome.reply_bytes != static_cast<uint64_t>(std::popcount(present)) << kPageShift)
       return {StoreStatus::kCorrupt, 0};
     return {StoreStatus::kOk, present};
+  }
+  return {status, 0};
+}
+
+ChaseResult RemotePageTable::chase(const Chase& chase, std::span<std::byte> out) noexcept {
+  TIARA_CHECK(chase.looks >= 1 && chase.looks <= kMostChaseLooks && chase.page < PageNumber{max_pages_.value});
+  const size_t room = chase.looks * sizeof(ChasedPage);
+  TIARA_CHECK(out.size() >= room);
+  const std::array<uint64_t, 5> arguments{chase.page.value, chase.link, chase.base, chase.link_offset, chase.looks};
+  StoreStatus status = StoreStatus::kContended;
+  for (uint32_t attempt = 0; attempt < kContendedAttempts; ++attempt) {
+    const nic::Reply reply = channel_.call({operators_.chase, space_, arguments}, out.first(room));
+    switch (judge(reply, status)) {
+      case Verdict::kTryAgain: sched_yield(); continue;
+      case Verdict::kOver: return {status, 0};
+      case Verdict::kDone: break;
+    }
+    const uint64_t count = reply.outcome.results[kChasePages];
+    if (count > chase.looks || reply.outcome.reply_bytes != count * sizeof(ChasedPage))
+      return {StoreStatus::kCorrupt, 0};
+    if (count > 0 && reinterpret_cast<const ChasedPage*>(out.data())->number != chase.page.value)
+      return {StoreStatus::kCorrupt, 0};
+    return {StoreStatus::kOk, static_cast<uint32_t>(count)};
   }
   return {status, 0};
 }

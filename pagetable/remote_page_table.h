@@ -35,6 +35,7 @@ class RemotePageTable final : public PageStore {
   ~RemotePageTable() override;
 
   ReadResult read(PageBatch batch, std::span<std::byte> out) noexcept override;
+  ChaseResult chase(const Chase& chase, std::span<std::byte> out) noexcept override;
   StoreStatus write(PageBatch batch, std::span<const std::byte* const> pages) noexcept override;
   StoreStatus discard(PageRange range) noexcept override;
 
@@ -63,7 +64,7 @@ class RemotePageTable final : public PageStore {
 
  private:
   struct Operators {
-    nic::OperatorId read, write, discard, stat;
+    nic::OperatorId read, chase, write, discard, stat;
   };
   static Result<Operators> find_operators(const nic::NodeInfo& info, PageCount max_pages);
 

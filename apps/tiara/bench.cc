@@ -1,4 +1,5 @@
 // `tiara bench NAME`: one line here for each workload folder of apps/.
+#include "apps/chase/bench.h"
 #include "apps/clone/bench.h"
 #include "apps/common/command.h"
 #include "apps/engine/bench.h"
@@ -14,6 +15,7 @@ namespace {
 
 // Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
 constexpr Command kBenchmarks[] = {
+    {"chase", "a linked list, hop by hop and with the node following the links", chase::bench_main},
     {"clone", "an address space copied on the node, then changed on both sides", clone::bench_main},
     {"engine", "one page walk: interpreter, JIT, C++", engine::bench_main},
     {"fault", "page faults: the floor, Tiara, kernel swap to zram and to a loop device", fault::bench_main},

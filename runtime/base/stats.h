@@ -25,6 +25,8 @@ namespace tiara::stats {
   X(fetched_bytes, "bytes", "page bytes received from the node")                                     \
   X(prefetch_used, "pages", "pages fetched ahead whose stream went on behind them")                  \
   X(prefetch_wasted, "pages", "pages fetched ahead whose stream went elsewhere")                     \
+  X(chase_pages, "pages", "pages that came along because links led to them (tiara_follow)")          \
+  X(chase_outdated, "pages", "such pages that had changed meanwhile and were dropped")               \
   X(pages_staged, "pages", "pages unmapped into staging by eviction")                                \
   X(pages_stored_directly, "pages", "pages that eviction took to the node in one step, without staging") \
   X(evict_moves, "calls", "UFFDIO_MOVE calls, or freezing calls of eviction by copying")             \

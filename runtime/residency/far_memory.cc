@@ -224,6 +224,16 @@ void FarMemory::release_near(std::span<std::byte> pages) noexcept {
   if (state_->role == Role::kPager) state_->space->release_near(pages);
 }
 
+bool FarMemory::follow_links(std::span<const std::byte> objects, LinkLayout layout) noexcept {
+  static_assert(kMostLinkHops == fault::ChaseRules::kMostHops);
+  if (state_->role != Role::kPager) return true;  // nothing of a watching child is ever fetched
+  return state_->space->follow_links(objects, layout);
+}
+
+void FarMemory::forget_links(std::span<const std::byte> objects) noexcept {
+  if (state_->role == Role::kPager) state_->space->forget_links(objects);
+}
+
 void FarMemory::surrender(std::span<std::byte> pages) noexcept {
   if (state_->role == Role::kPager) return state_->space->surrender(pages);
   state_->child.discard(state_->space->pages_of(pages.data(), pages.size()));

@@ -24,6 +24,14 @@ enum class FaultVerdict : uint8_t {
   kNotOurs,  // not a fault on far memory: chain to the program's own handler
 };
 
+// How objects of a list are laid out: tiara_follow in runtime/include/tiara/tiara.h.
+struct LinkLayout {
+  uint64_t object_bytes = 0;
+  uint64_t link_offset = 0;  // link_offset + 8 <= object_bytes
+  uint32_t hops = 0;         // 1 to kMostLinkHops
+};
+inline constexpr uint32_t kMostLinkHops = 32;
+
 enum class DeliveryMode : uint8_t { kMessage, kSignal, kHybrid };
 const char* to_string(DeliveryMode mode);
 
@@ -61,6 +69,9 @@ class FarMemory {
   // mlock(2) and friends: fetches the pages and never evicts them (until released).
   void make_near(std::span<std::byte> pages) noexcept;
   void release_near(std::span<std::byte> pages) noexcept;
+  // Objects of a list lie in `objects`: fetching one follows their links on the node. False: no room for the rule.
+  [[nodiscard]] bool follow_links(std::span<const std::byte> objects, LinkLayout layout) noexcept;
+  void forget_links(std::span<const std::byte> objects) noexcept;
   // The program maps something of its own over the range (MAP_FIXED): drops the pages, forgets the range until
   // reclaim_foreign() puts fresh far memory there. Call surrender before the program's system call.
   void surrender(std::span<std::byte> pages) noexcept;

@@ -187,6 +187,7 @@ void FarSpace::unmap(std::span<std::byte> pages) noexcept {
   const PageRange range = range_of(pages);
   if (range.count.value == 0) return;
   const Locked locked(lock_);
+  forget_links_locked(pages);
   if (has_foreign() && pager_.has_flagged(range, fault::kForeign)) reclaim_foreign(pages);
   // The mark first: an evictor reads the pages that it copies, and would meet a mapping it may not read.
   pager_.mark_unreachable(range);
@@ -229,10 +230,28 @@ void FarSpace::release_near(std::span<std::byte> pages) noexcept {
   pager_.release_near(range_of(pages));
 }
 
+bool FarSpace::follow_links(std::span<const std::byte> objects, LinkLayout layout) noexcept {
+  const auto begin = static_cast<uint64_t>(objects.data() - base_);
+  const Locked locked(lock_);
+  return pager_.resolver().chases().add({reinterpret_cast<uintptr_t>(base_), begin, begin + objects.size(),
+                                         layout.object_bytes, layout.link_offset, layout.hops});
+}
+
+void FarSpace::forget_links(std::span<const std::byte> objects) noexcept {
+  const Locked locked(lock_);
+  forget_links_locked(objects);
+}
+
+void FarSpace::forget_links_locked(std::span<const std::byte> objects) noexcept {
+  const auto begin = reinterpret_cast<uintptr_t>(objects.data()) - reinterpret_cast<uintptr_t>(base_);
+  pager_.resolver().chases().remove(begin, begin + objects.size());
+}
+
 void FarSpace::surrender(std::span<std::byte> pages) noexcept {
   const PageRange range = range_of(pages);
   if (range.count.value == 0) return;
   const Locked locked(lock_);
+  forget_links_locked(pages);
   has_foreign_.store(true, std::memory_order_relaxed);
   ranges_.take_exactly(range);
   pager_.discard(range, fault::kForeign, fault::kNear | fault::kProtected);

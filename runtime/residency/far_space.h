@@ -13,6 +13,7 @@
 #include "fault-handler/userfaultfd.h"
 #include "pagetable/page_store.h"
 #include "runtime/base/config.h"
+#include "runtime/residency/far_memory.h"
 #include "runtime/residency/keeper.h"
 #include "runtime/residency/lock.h"
 #include "runtime/residency/pager.h"
@@ -71,6 +72,8 @@ class FarSpace {
   int protect(std::span<std::byte> pages, int protection) noexcept;
   void make_near(std::span<std::byte> pages) noexcept;
   void release_near(std::span<std::byte> pages) noexcept;
+  [[nodiscard]] bool follow_links(std::span<const std::byte> objects, LinkLayout layout) noexcept;
+  void forget_links(std::span<const std::byte> objects) noexcept;
   void surrender(std::span<std::byte> pages) noexcept;
   void reclaim_foreign(std::span<std::byte> pages) noexcept;
   // The program is about to use a device, or asynchronous I/O, that may write to its memory when no system call of its
@@ -108,6 +111,7 @@ class FarSpace {
   // Runs of pages that the program did not map something of its own over, up to the end of the reservation.
   template <typename F>
   Result<void> for_each_own_run(F use) const noexcept;
+  void forget_links_locked(std::span<const std::byte> objects) noexcept;
   std::byte* address_of(PageNumber page) const noexcept { return base_ + (page.value << kPageShift); }
   PageRange range_of(std::span<std::byte> pages) const noexcept { return pages_of(pages.data(), pages.size()); }
 

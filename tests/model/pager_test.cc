@@ -322,3 +322,34 @@ TEST_CASE("threads, eviction, write-back, discards and pins never mix up a page"
     world.check_quiescent();
   }
 }
+
+TEST_CASE("a fetch that follows links brings the chain in one call, and nothing that has changed since") {
+  PagerOptions options = small_options();
+  options.readahead = false;
+  World world(options, ArrayPageStore::Kind::kSynchronous, 0);
+  constexpr uint64_t kBase = 0x7f00'0000'0000;
+  constexpr uint64_t kChain = 9, kStep = 37;  // page i leads to page i + 37
+  const auto page_at = [](uint64_t i) { return PageNumber{3 + i * kStep}; };
+  for (uint64_t i = 0; i <= kChain; ++i) world.write(page_at(i), kBase + (page_at(i + 1).value << kPageShift));
+  const auto state = [&](uint64_t i) { return fault::load(world.pager.parts().directory.word(page_at(i))).state(); };
+  uint64_t random = 1;
+  for (uint64_t i = 0; i <= kChain; ++i)
+    while (state(i) != PageState::kRemote) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      world.pager.take_away_at_random(random, PageCount{kPages});
+      world.pager.drain_staging_for_testing();
+    }
+  REQUIRE(world.pager.resolver().chases().add({kBase, 0, kPages << kPageShift, kPageSize, 0, kChain - 1}));
+  // What the node has of one page is not what was stored there: it is left where it is.
+  world.store.frame(page_at(4).value)[100] = std::byte{1};
+  const uint64_t reads = world.store.reads;
+  REQUIRE(world.pager.resolver().resolve(page_at(0), 8) == fault::Resolution::kMapped);
+  CHECK(world.store.reads == reads + 1);
+  CHECK(world.stats.counters.chase_outdated == 1);
+  CHECK(world.stats.counters.chase_pages == kChain - 2);
+  CHECK(state(4) == PageState::kRemote);
+  CHECK(state(kChain) == PageState::kRemote);  // one hop too far
+  world.store.frame(page_at(4).value)[100] = std::byte{0};
+  for (uint64_t i = 0; i <= kChain; ++i) CHECK(world.read(page_at(i)) == kBase + (page_at(i + 1).value << kPageShift));
+  world.check_quiescent();
+}

@@ -35,6 +35,27 @@ class ArrayPageStore final : public pagetable::PageStore {
     ++reads;
     return {pagetable::StoreStatus::kOk, present};
   }
+  pagetable::ChaseResult chase(const pagetable::Chase& chase, std::span<std::byte> out) noexcept override {
+    if (fails_next_) return {*fails_next_, 0};
+    auto* entries = reinterpret_cast<pagetable::ChasedPage*>(out.data());
+    uint64_t page = chase.page.value;
+    uint64_t link = chase.link;
+    uint32_t count = 0;
+    for (uint32_t look = 0; look < chase.looks && page < pages_.value; ++look) {
+      if (count == 0 || entries[count - 1].number != page) {
+        if ((mark(page) & kPresent) == 0) break;
+        entries[count].number = page;
+        memcpy(entries[count++].bytes, frame(page), kPageSize);
+      }
+      if (link >> kPageShift != page || link % sizeof(uint64_t) != 0) break;
+      uint64_t pointer = 0;
+      memcpy(&pointer, entries[count - 1].bytes + link % kPageSize, sizeof pointer);
+      link = pointer - chase.base + chase.link_offset;
+      page = link >> kPageShift;
+    }
+    ++reads;
+    return {pagetable::StoreStatus::kOk, count};
+  }
   pagetable::StoreStatus write(pagetable::PageBatch batch, std::span<const std::byte* const> pages) noexcept override {
     if (fails_next_) return *fails_next_;
     size_t index = 0;

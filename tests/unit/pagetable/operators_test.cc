@@ -227,6 +227,65 @@ TEST_CASE("an entry that points out of the pool is a fault, not a read of someth
   CHECK(read_pages(pool, kSpace, 512, 1).outcome.status == Status::kFault);
 }
 
+// Pages of zeros but for pointers.
+void write_links(TestPool& pool, uint64_t page, std::initializer_list<std::pair<size_t, uint64_t>> links) {
+  std::vector<std::byte> payload(kPageSize);
+  for (const auto& [at, value] : links) memcpy(payload.data() + at, &value, sizeof value);
+  REQUIRE(run(pool, kSpace, "pt_write", {page, 1}, payload).status == Status::kOk);
+}
+
+std::vector<uint64_t> chased(TestPool& pool, std::vector<uint64_t> arguments) {
+  std::vector<std::byte> reply(kReplyRoom);
+  const auto outcome = run(pool, kSpace, "pt_chase", std::move(arguments), {}, reply);
+  REQUIRE(outcome.status == Status::kOk);
+  REQUIRE(outcome.reply_bytes == outcome.results[kChasePages] * sizeof(ChasedPage));
+  std::vector<uint64_t> pages;
+  for (uint64_t i = 0; i < outcome.results[kChasePages]; ++i) {
+    const auto* entry = reinterpret_cast<const ChasedPage*>(reply.data()) + i;
+    const auto alone = read_pages(pool, kSpace, entry->number, 1);
+    CHECK(memcmp(entry->bytes, alone.bytes.data(), kPageSize) == 0);
+    pages.push_back(entry->number);
+  }
+  return pages;
+}
+
+TEST_CASE("a chase brings the pages that a chain of pointers leads to, in its order") {
+  TestPool pool(64);
+  pool.make_space(kSpace, 4, 1000);
+  constexpr uint64_t kBase = 0x7f12'3456'7000;
+  const auto at = [](uint64_t page, uint64_t offset) { return kBase + (page << kPageShift) + offset; };
+  // Objects with a pointer at 8: 5 -> 700 -> 700 (same page) -> 6 -> null.
+  write_links(pool, 5, {{72, at(700, 128)}});
+  write_links(pool, 700, {{136, at(700, 256)}, {264, at(6, 0)}});
+  write_links(pool, 6, {{8, 0}});
+  const uint64_t link = (uint64_t{5} << kPageShift) + 72;
+  CHECK(chased(pool, {5, link, kBase, 8, 33}) == std::vector<uint64_t>{5, 700, 6});
+  CHECK(chased(pool, {5, link, kBase, 8, 1}) == std::vector<uint64_t>{5});
+  CHECK(chased(pool, {5, link, kBase, 8, 3}) == std::vector<uint64_t>{5, 700});
+  CHECK(chased(pool, {5, link, kBase, 8, 4}) == std::vector<uint64_t>{5, 700, 6});
+  CHECK(chased(pool, {7, uint64_t{7} << kPageShift, kBase, 8, 4}).empty());  // absent
+  SECTION("and ends where a pointer leads out of the space, to an absent page, or is not aligned") {
+    for (const uint64_t pointer : {kBase - 8, at(1000, 0), at(999, 0), at(700, 3), uint64_t{1}, ~uint64_t{0}}) {
+      write_links(pool, 5, {{72, pointer}});
+      const auto pages = chased(pool, {5, link, kBase, 8, 33});
+      CHECK(pages.front() == 5);
+      CHECK(pages.size() == (pointer == at(700, 3) ? 2 : 1));
+    }
+    // The pointer itself is not in the page, or not aligned.
+    CHECK(chased(pool, {5, (uint64_t{6} << kPageShift) + 8, kBase, 8, 33}) == std::vector<uint64_t>{5});
+    CHECK(chased(pool, {5, link + 4, kBase, 8, 33}) == std::vector<uint64_t>{5});
+  }
+  SECTION("and goes round a ring as often as it may look") {
+    write_links(pool, 5, {{72, at(6, 0)}});
+    write_links(pool, 6, {{8, at(5, 64)}});
+    CHECK(chased(pool, {5, link, kBase, 8, 5}) == std::vector<uint64_t>{5, 6, 5, 6, 5});
+  }
+  const auto reason = static_cast<uint16_t>(layout::FailReason::kPageRange);
+  CHECK(run(pool, kSpace, "pt_chase", {1000, 0, kBase, 8, 1}).code == reason);
+  CHECK(run(pool, kSpace, "pt_chase", {5, link, kBase, 8, 34}).status == Status::kRefused);
+  require_sound(pool);
+}
+
 TEST_CASE("spaces do not see each other's pages") {
   TestPool pool(64);
   pool.make_space(1, 4);
@@ -255,6 +314,8 @@ TEST_CASE("no run goes beyond the bounds that were proved") {
   };
   within(write_pages(pool, kSpace, 480, ~uint64_t{0}, 1), "pt_write");
   within(read_pages(pool, kSpace, 480, ~uint64_t{0}).outcome, "pt_read");
+  std::vector<std::byte> chain(kReplyRoom);
+  within(run(pool, kSpace, "pt_chase", {480, uint64_t{480} << kPageShift, 0, 0, 33}, {}, chain), "pt_chase");
   within(run(pool, kSpace, "pt_stat", {0, 512}), "pt_stat");
   within(run(pool, kSpace, "pt_discard", {0, 512}), "pt_discard");
   CHECK(builtin("pt_read").bounds().reply_bytes == nic::pool::kEntriesPerTable / 8 * kPageSize);

@@ -61,7 +61,7 @@ class ScriptedChannel final : public nic::Channel {
   bool is_gone = false;
   bool is_full = false;
   std::vector<std::pair<std::string, nic::OperatorId>> operators{
-      {"pt_read", {1}}, {"pt_write", {2}}, {"pt_discard", {3}}, {"pt_stat", {4}}};
+      {"pt_read", {1}}, {"pt_write", {2}}, {"pt_discard", {3}}, {"pt_chase", {5}}, {"pt_stat", {4}}};
   uint64_t max_pages = 1 << 20;
   bool is_space_destroyed = false;
 
