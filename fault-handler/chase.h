@@ -1,7 +1,7 @@
 // Where the program has lists, and how they are linked: a fetch follows the links on the node (pt_chase).
 //
 // The program says: objects of so many bytes, one behind the other from this address, the pointer to the next one that
-// far inside each (tiara_follow in tiara.h). Rules are looked up in the path of a fault: no lock, no allocation, bounded.
+// far inside each (tiara_follow in tiara.h). Rules are looked up in the path of a fault: no lock, no allocation.
 #pragma once
 
 #include <array>

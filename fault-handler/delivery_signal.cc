@@ -10,7 +10,7 @@ Verdict handle_sigbus(Resolver& resolver, const std::byte* base, size_t size, co
   const uintptr_t offset = reinterpret_cast<uintptr_t>(info.si_addr) - reinterpret_cast<uintptr_t>(base);
   if (offset >= size) return Verdict::kNotOurs;
   const int saved = errno;
-  const Resolution resolution = resolver.resolve(PageNumber{offset >> kPageShift}, static_cast<uint32_t>(offset % kPageSize));
+  const Resolution resolution = resolver.resolve(PageNumber{offset >> kPageShift}, offset % kPageSize);
   errno = saved;
   return resolution == Resolution::kMapped ? Verdict::kHandled : Verdict::kNotOurs;
 }

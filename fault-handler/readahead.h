@@ -1,12 +1,12 @@
 // Which pages a fetch should bring besides the one that was asked for: streams of faults, found per thread.
 //
 // A stream is a place where faults come close to each other. Each keeps its last steps; the step that more than
-// half of them agree on (majority vote) is its stride, forwards or backwards, so that a stray fault or two do not end a stream.
+// half of them agree on (majority vote) is its stride, forwards or backwards; a stray fault ends no stream.
 // Interleaved streams are told apart by place. A plan fits one request: at most 64 pages from its first.
 //
 // Stock kernels do not say which pages were used. A plan counts as used when the fault that comes next in its stream is
 // the one right behind it, and as wasted when the stream goes elsewhere or is forgotten. Windows grow with the first
-// and shrink with the second. A thread whose plans are mostly wasted holds them back, and goes on judging them by the same
+// and shrink with the second. A thread whose plans are mostly wasted holds them back, and judges them on by the same
 // faults, until they would have been used.
 #pragma once
 

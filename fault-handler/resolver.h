@@ -29,7 +29,7 @@ class Resolver {
   Resolver(const PagerParts& parts, Residency& residency, Ahead ahead) noexcept
       : parts_(parts), residency_(residency), ahead_(ahead) {}
 
-  // Serves one fault. Returns once the page is mapped (it may be gone again by the time the caller looks). `at`: the byte
+  // Serves one fault. Returns once the page is mapped (it may be gone again when the caller looks). `at`: the byte
   // of the page that was accessed, where the kernel says: the rules of chases() need it.
   static constexpr uint32_t kSomewhere = UINT32_MAX;
   Resolution resolve(PageNumber page, uint32_t at = kSomewhere) noexcept;

@@ -69,7 +69,7 @@ class PageStore {
   // ascending order, kPageSize each; `out` has room for every page of the bitmap.
   virtual ReadResult read(PageBatch batch, std::span<std::byte> out) noexcept = 0;
 
-  // Reads a page and those that its chain leads to in ONE invocation; `out` has room for chase.looks entries. The caller
+  // Reads a page and those that its chain leads to in ONE invocation; `out` has room for all looks. The caller
   // owns chase.page, which is the first entry if any. Of the others the bytes may be old or torn.
   virtual ChaseResult chase(const Chase& chase, std::span<std::byte> out) noexcept = 0;
 

@@ -100,9 +100,9 @@ int run_worker(const WorkerOptions& options) {
     wrong += sum != lists.sum_of(list, options.hops);
   }
   const uint64_t calls = fetches() - before;
+  const auto count = static_cast<double>(std::max<uint64_t>(walks.count(), 1));
   fmt::print("{}\n", nlohmann::json{{"walks", walks.count()},
-                                    {"round_trips_per_walk", static_cast<double>(calls) /
-                                                                 static_cast<double>(std::max<uint64_t>(walks.count(), 1))},
+                                    {"round_trips_per_walk", static_cast<double>(calls) / count},
                                     {"p50_ns", walks.quantile(0.5)},
                                     {"p99_ns", walks.quantile(0.99)},
                                     {"mean_ns", walks.mean()},

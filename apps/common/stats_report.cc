@@ -70,8 +70,8 @@ uint64_t all_faults(const Counters& c) {
          get(c, &Counters::faults_write_protect) + get(c, &Counters::faults_spurious);
 }
 
-// Accuracy: of the pages fetched ahead, those that were used. Coverage: of the fetches that the program would have had to
-// wait for, those that it did not.
+// Accuracy: of the pages fetched ahead, those that were used. Coverage: of the fetches that the program would have had
+// to wait for, those that it did not.
 std::string prefetch_text(const Counters& c) {
   const auto used = static_cast<double>(get(c, &Counters::prefetch_used));
   const auto wasted = static_cast<double>(get(c, &Counters::prefetch_wasted));

@@ -92,8 +92,13 @@ int tiara_get_stats(tiara_stats* stats) {
   }
   const tiara::stats::Counters& now = slot->counters;
   const auto read = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
-  const tiara_stats all{stats->size,           read(now.far_pages),     read(now.resident_pages), read(now.remote_pages),
-                        read(now.budget_pages), read(now.fetched_pages), read(now.pages_written),
+  const tiara_stats all{stats->size,
+                        read(now.far_pages),
+                        read(now.resident_pages),
+                        read(now.remote_pages),
+                        read(now.budget_pages),
+                        read(now.fetched_pages),
+                        read(now.pages_written),
                         read(now.fetch_invocations)};
   // What the caller's version has.
   memcpy(stats, &all, std::min(stats->size, sizeof all));

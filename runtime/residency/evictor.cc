@@ -34,7 +34,7 @@ uint32_t Evictor::evict_oldest(uint32_t protected_fetches) noexcept {
     parts_.directory.cluster(cluster).clear_queued();
     const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
     const bool is_fresh = parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
-    const Result result = is_fresh ? Result{} : evict(cluster, ~uint64_t{0});
+    const Result result = is_fresh ? Result{} : evict(cluster, ~uint64_t{0}, Hot::kStays);
     if (has_pages_here(cluster) && parts_.directory.cluster(cluster).try_mark_queued()) order_.put_back(*victim);
     if (result.evicted > 0) return result.evicted;
     if (result.stop == Stop::kNoSlot) return 0;
@@ -54,10 +54,32 @@ bool Evictor::has_pages_here(ClusterNumber cluster) const noexcept {
   return false;
 }
 
-Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted) noexcept {
+// Positions that are not kept for their heat. Asking cools the others down.
+uint64_t Evictor::cold_pages(ClusterNumber cluster) noexcept {
+  uint64_t cold = ~uint64_t{0};
+  const PageNumber first = parts_.directory.first_page(cluster);
+  for (uint32_t i = 0; i < parts_.directory.cluster_pages(); ++i) {
+    const PageNumber page = first + PageCount{i};
+    if (page.value >= parts_.directory.pages().value) break;
+    if (load(parts_.directory.word(page)).state() == kResident && heat_->stays(page)) cold &= ~bit_at(i);
+  }
+  return cold;
+}
+
+void Evictor::note_left(const ClusterClaims& claims, uint64_t positions) noexcept {
+  if (positions == 0) return;
+  order_.left(claims.cluster);
+  if (heat_ == nullptr) return;
+  const uint64_t resident = parts_.counters().resident_pages.load(std::memory_order_relaxed);
+  ClusterClaims::for_each(positions, [&](uint32_t position) { heat_->left(claims.page(position), resident); });
+}
+
+Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted, Hot hot) noexcept {
   fault::ClusterWord& word = parts_.directory.cluster(cluster);
   if (!word.try_lock()) return {0, Stop::kLocked};
   const UnmapBy way = unmap_by();
+  // A MOVE interrupts the other CPUs once more for each page that it has to step over.
+  if (hot == Hot::kStays && heat_ != nullptr && way == UnmapBy::kCopy) wanted &= cold_pages(cluster);
   ClusterClaims claims;
   claims.cluster = cluster;
   claims.first = parts_.directory.first_page(cluster);
@@ -71,7 +93,7 @@ Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted) noexcept 
     } else {
       const CopyOut::Outcome outcome = copy_out_.to_store(claims);
       result.evicted = static_cast<uint32_t>(std::popcount(outcome.gone()));
-      if (result.evicted > 0) order_.left(cluster);
+      note_left(claims, outcome.gone());
       stats::bump(parts_.counters().pages_stored_directly, result.evicted);
       parts_.account(kResident, kRemote, static_cast<uint64_t>(std::popcount(outcome.remote)));
       parts_.account(kResident, kUntouched, static_cast<uint64_t>(std::popcount(outcome.zeros)));
@@ -102,7 +124,7 @@ Evictor::Result Evictor::stage(ClusterClaims& claims, UnmapBy way) noexcept {
   parts_.staging.mark_populated(slot, outcome.staged);
   parts_.account_staged(count);
   parts_.account(kResident, kStaged, count);
-  if (count > 0) order_.left(claims.cluster);
+  note_left(claims, outcome.staged);
   stats::bump(parts_.counters().pages_staged, count);
   release_all(claims, outcome);
   if (is_new && count == 0) {

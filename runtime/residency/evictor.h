@@ -12,6 +12,7 @@
 #include "fault-handler/pager_parts.h"
 #include "runtime/residency/cluster_claims.h"
 #include "runtime/residency/copy_out.h"
+#include "runtime/residency/page_heat.h"
 #include "runtime/residency/pins.h"
 #include "runtime/residency/resident_order.h"
 
@@ -22,10 +23,10 @@ enum class UnmapBy : uint8_t { kMove, kCopy };
 class Evictor {
  public:
   // `pages_per_call`: at most this many pages in one kernel call.
-  Evictor(const fault::PagerParts& parts, const Pins& pins, ResidentOrder& order, UnmapBy unmap_by,
+  Evictor(const fault::PagerParts& parts, const Pins& pins, ResidentOrder& order, PageHeat* heat, UnmapBy unmap_by,
           uint32_t pages_per_call, WriteBackSwitches switches) noexcept
-      : parts_(parts), pins_(pins), order_(order), copy_out_(parts, switches, pages_per_call), unmap_by_(unmap_by),
-        pages_per_call_(pages_per_call) {}
+      : parts_(parts), pins_(pins), order_(order), heat_(heat), copy_out_(parts, switches, pages_per_call),
+        unmap_by_(unmap_by), pages_per_call_(pages_per_call) {}
 
   // Evicts from the cluster whose turn it is (resident_order.h), but none that got a page within the last
   // `protected_fetches` fetches. Pages that left; 0 when none could (bounded search).
@@ -37,7 +38,8 @@ class Evictor {
     uint32_t evicted = 0;
     Stop stop = Stop::kNone;
   };
-  Result evict(fault::ClusterNumber cluster, uint64_t wanted) noexcept;
+  enum class Hot : uint8_t { kStays, kGoesToo };
+  Result evict(fault::ClusterNumber cluster, uint64_t wanted, Hot hot = Hot::kGoesToo) noexcept;
 
   // Does eviction leave pages in staging? Not when it copies and the store answers at once.
   bool uses_staging() const noexcept { return unmap_by() == UnmapBy::kMove || !parts_.store.is_synchronous(); }
@@ -47,6 +49,8 @@ class Evictor {
 
  private:
   void claim_resident(ClusterClaims& claims, uint64_t wanted, UnmapBy way) const noexcept;
+  uint64_t cold_pages(fault::ClusterNumber cluster) noexcept;
+  void note_left(const ClusterClaims& claims, uint64_t positions) noexcept;
   void claim_holes(ClusterClaims& claims, UnmapBy way) const noexcept;
   void leave_pinned(ClusterClaims& claims) const noexcept;
   Result stage(ClusterClaims& claims, UnmapBy way) noexcept;
@@ -59,6 +63,7 @@ class Evictor {
   const fault::PagerParts& parts_;
   const Pins& pins_;
   ResidentOrder& order_;
+  PageHeat* const heat_;  // nullptr: no page stays because it is hot
   CopyOut copy_out_;
   std::atomic<UnmapBy> unmap_by_;
   const uint32_t pages_per_call_;

@@ -94,7 +94,13 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
                 "this kernel has no hybrid delivery, or this user may not have it; use --fault auto (tiara doctor says "
                 "what is missing)");
   switch (config.evict_with) {
-    case EvictWith::kAuto: choice.unmap_by = features.has_move ? UnmapBy::kMove : UnmapBy::kCopy; break;
+    case EvictWith::kAuto: {
+      // Copying interrupts the other CPUs least. But where system calls do not pin what they use (message, hybrid), a
+      // device may be writing to a page, and only MOVE would see that.
+      const bool copies = choice.delivery == fault::Delivery::kSignal && features.has_write_protect;
+      choice.unmap_by = copies || !features.has_move ? UnmapBy::kCopy : UnmapBy::kMove;
+      break;
+    }
     case EvictWith::kMove: choice.unmap_by = UnmapBy::kMove; break;
     case EvictWith::kCopy: choice.unmap_by = UnmapBy::kCopy; break;
   }

@@ -39,7 +39,9 @@ Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& 
   TIARA_TRY(ResidentOrder order, ResidentOrder::create(directory.cluster_count(), options.policy));
   TIARA_TRY(fault::ReplyBuffers replies, fault::ReplyBuffers::create());
   TIARA_TRY(Pins pins, Pins::create());
-  return Memory{std::move(directory), std::move(staging), std::move(order), std::move(replies), std::move(pins)};
+  TIARA_TRY(PageHeat heat, PageHeat::create(pages));
+  return Memory{std::move(directory), std::move(staging), std::move(order), std::move(replies), std::move(pins),
+                std::move(heat)};
 }
 
 Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
@@ -48,7 +50,8 @@ Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& s
       parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_,
              options.contended_bound},
       resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
-      evictor_(parts_, pins_, memory_.order, options.unmap_by, std::max(options.evict_cluster, 1u),
+      evictor_(parts_, pins_, memory_.order, options.policy == EvictionPolicy::kFifo ? nullptr : &memory_.heat,
+               options.unmap_by, std::max(options.evict_cluster, 1u),
                options.write_back),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
@@ -77,6 +80,8 @@ void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
   fault::ClusterWord& word = parts_.directory.cluster(cluster);
   word.set_arrival(fetches_.load(std::memory_order_relaxed));
   if (word.try_mark_queued()) memory_.order.push(cluster, how);
+  if (how == fault::Arrival::kNew) memory_.heat.forget(page);
+  else memory_.heat.returned(page);
   if (trace_.is_recording()) trace_.record(page, how);
 }
 
@@ -256,7 +261,7 @@ void Pager::drain_staging_for_testing() noexcept {
 }
 
 Bytes Pager::metadata() const {
-  return parts_.directory.resident_bytes() + memory_.order.resident_bytes();
+  return parts_.directory.resident_bytes() + memory_.order.resident_bytes() + memory_.heat.resident_bytes();
 }
 
 }  // namespace tiara::residency

@@ -48,6 +48,7 @@ class Pager final : public fault::Residency {
     ResidentOrder order;
     fault::ReplyBuffers replies;
     Pins pins;
+    PageHeat heat;
   };
   static Result<Memory> create_memory(PageCount pages, const PagerOptions& options);
 

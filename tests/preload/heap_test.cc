@@ -123,6 +123,42 @@ TEST_CASE("The standard containers work on far memory") {
   CHECK(total == 889300);
 }
 
+TEST_CASE("A list whose links the node follows is read as it was written") {
+  struct Node {
+    uint64_t value;
+    Node* next;
+    uint64_t rest[6];
+  };
+  constexpr size_t kNodes = 1024;
+  far::Block block(kNodes * 4096, 0);
+  REQUIRE(tiara_is_far(block.data()) == 1);
+  auto* nodes = reinterpret_cast<Node*>(block.data());
+  const auto at = [&](size_t i) { return nodes + (i * 397 % kNodes) * (4096 / sizeof(Node)); };
+  for (size_t i = 0; i < kNodes; ++i) *at(i) = {i, i + 1 < kNodes ? at(i + 1) : nullptr, {}};
+  tiara_links links{sizeof links, sizeof(Node), offsetof(Node, next), 16};
+  REQUIRE(tiara_follow(nodes, block.size(), &links) == 0);
+  for (uint64_t round = 0; round < 6; ++round) {
+    uint64_t wrong = 0, i = 0;
+    for (Node* node = at(0); node != nullptr; node = node->next, ++i) {
+      wrong += node->value != i + round;
+      ++node->value;  // what the node has of it is outdated from now on
+    }
+    CHECK(wrong == 0);
+    CHECK(i == kNodes);
+  }
+  CHECK(tiara_forget(nodes, block.size()) == 0);
+  links.link_offset = 4;
+  CHECK(tiara_follow(nodes, block.size(), &links) == -1);
+  CHECK(errno == EINVAL);
+  links.link_offset = sizeof(Node);
+  CHECK(tiara_follow(nodes, block.size(), &links) == -1);
+  links = {sizeof links, sizeof(Node), 0, 33};
+  CHECK(tiara_follow(nodes, block.size(), &links) == -1);
+  links.hops = 1;
+  CHECK(tiara_follow(&links, sizeof links, &links) == -1);  // not far
+  CHECK(errno == EINVAL);
+}
+
 TEST_CASE("The public interface reports, brings near and lets go") {
   CHECK(tiara_is_active() == 1);
   CHECK(far::remote_pages() > 0);

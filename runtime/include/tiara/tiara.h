@@ -38,11 +38,11 @@ TIARA_API int tiara_let_go(const void* address, size_t length);
 
 /* Lists (free lists, hash chains, queues) whose objects lie one behind the other, `object_bytes` each, from `objects`
  * on, and point to each other by an 8-byte pointer, aligned, `link_offset` bytes inside. When such an object has to be
- * fetched, the memory node follows up to `hops` pointers (1 to 32) from there, and the pages that they lead to come in the same round trip.
+ * fetched, the node follows up to `hops` pointers (1 to 32), and the pages they lead to come in the same round trip.
  * The pointers may lead anywhere in far memory where they find an object of the same layout; elsewhere the chain ends.
  * Signal and hybrid delivery only: message delivery does not say which byte was touched. The rule ends when the memory
  * is unmapped, by tiara_forget, and in a forked child.
- * Returns 0, or -1 with errno ENOTSUP (not started), EINVAL (a value out of range, or not all of it far memory) or ENOSPC
+ * Returns 0, or -1 with errno ENOTSUP (not started), EINVAL (a value out of range, or not all far memory) or ENOSPC
  * (more than 64 rules). */
 struct tiara_links {
   size_t size;          /* sizeof(struct tiara_links) */

@@ -5,6 +5,7 @@
 #include "pagetable/checker.h"
 #include "pagetable/reference_walk.h"
 #include "tests/unit/nic/operators/proved_bounds.h"
+#include "pagetable/page_store.h"
 #include "tests/unit/pagetable/operators.h"
 
 namespace tiara::pagetable {
