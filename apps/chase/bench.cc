@@ -131,7 +131,7 @@ int bench_main(int argc, char** argv) {
   add_options(app, options);
   if (const auto status = app.parse(argc, argv)) return *status;
   if (options.is_smoke) {
-    options.data = "16M";
+    options.data = "48M";
     options.seconds = 0.1;
     options.delays = {"0ns"};
   }
