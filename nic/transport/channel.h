@@ -72,6 +72,10 @@ class Channel {
   // The node verifies `container` whoever sent it.
   virtual Result<OperatorId> register_operator(std::span<const std::byte> container) = 0;
 
+  // The process is about to end: once its connection is gone the node need not wait for it to come back. Everything
+  // works as before until then.
+  virtual void let_go() noexcept {}
+
   // Descriptors that a program's close-all loop must not touch.
   virtual std::vector<int> descriptors() const = 0;
 };

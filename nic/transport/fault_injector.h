@@ -61,6 +61,7 @@ class FaultInjector final : public Channel {
   Result<void> adopt_space(const ClonedSpace& clone) override;
   Result<void> allocate_data(AddressSpaceId space, Bytes size) override;
   Result<OperatorId> register_operator(std::span<const std::byte> container) override;
+  void let_go() noexcept override { inner_->let_go(); }
   std::vector<int> descriptors() const override { return inner_->descriptors(); }
 
  private:

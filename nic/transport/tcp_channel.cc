@@ -48,6 +48,7 @@ Result<void> TcpChannel::set_up() {
   TIARA_TRY(areas_, os::Mapping::shared(fd, size));
   os::raw_madvise(areas_.data(), areas_.size(), MADV_DONTFORK);
   for (TcpLane& lane : lanes_) TIARA_TRY_VOID(lane.set_up());
+  let_go_message_ = wire::encode_request(wire::ControlOperation::kLetGo, UINT64_MAX, tenant_, {});
   TIARA_TRY(thread_, os::Thread::start("tiara-link", [this] { watch_link(); }));
   return {};
 }

@@ -46,6 +46,7 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
   Result<OperatorId> register_operator(std::span<const std::byte> container) override;
   Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind) override;
   Result<void> adopt_space(const ClonedSpace& clone) override;
+  void let_go() noexcept override;
   std::vector<int> descriptors() const override;
 
   // How often the connection was made again.
@@ -102,7 +103,6 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
   void wait_for_break() noexcept;
   void restore_link() noexcept;
   void send_unanswered(uint32_t link_word) noexcept;
-  void let_go();
 
   struct Answer {
     wire::ControlHeader header;
@@ -128,6 +128,8 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
   std::mutex control_mutex_;        // one question at a time
   os::FutexLock control_lock_;      // the control connection: a question's exchange, or the link thread
   uint64_t next_question_ = 1;
+  wire::Body let_go_message_;  // made in advance: let_go() may run in a signal handler
+  bool has_let_go_ = false;
 
   std::atomic<uint32_t> is_stopping_{0};  // a futex
   os::Thread thread_;  // last: it uses all of the above

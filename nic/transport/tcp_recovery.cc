@@ -1,6 +1,7 @@
 // TcpChannel, continued: the link thread, which makes the connections again, and the control path.
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -128,6 +129,7 @@ Result<TcpChannel::Answer> TcpChannel::exchange(const wire::Body& question, uint
 // Asks again when the connection broke: the node remembers its last answer, so the question is acted on once.
 Result<wire::Body> TcpChannel::ask(wire::ControlOperation operation, std::span<const std::byte> body) {
   const std::lock_guard one_at_a_time(control_mutex_);
+  if (has_let_go_) return fail(ErrorCode::kUnavailable, "the process is ending and has let its memory node go");
   const uint64_t id = next_question_++;
   const wire::Body question = wire::encode_request(operation, id, tenant_, body);
   const Nanoseconds deadline = os::monotonic_now() + timeout_;
@@ -150,11 +152,13 @@ Result<wire::Body> TcpChannel::ask(wire::ControlOperation operation, std::span<c
                   "; start the node and the program again");
 }
 
-// An orderly end: nobody will come back, so the node need not keep anything. Its answer is not waited for.
-void TcpChannel::let_go() {
-  if (is_lost() || !control_lock_.try_acquire()) return;  // the link is being made again: the lease will do
-  (void)os::send_some(link_.control(),
-                      wire::encode_request(wire::ControlOperation::kLetGo, next_question_++, tenant_, {}));
+// An orderly end: nobody will come back, so the node need not keep anything. Its answer is not waited for, so no other
+// question can follow. Not while a question is under way, or the link is being made again: then the lease will do.
+void TcpChannel::let_go() noexcept {
+  const std::unique_lock one_at_a_time(control_mutex_, std::try_to_lock);
+  if (!one_at_a_time.owns_lock() || has_let_go_ || is_lost() || !control_lock_.try_acquire()) return;
+  has_let_go_ = true;
+  (void)os::send_some(link_.control(), let_go_message_);
   control_lock_.release();
 }
 

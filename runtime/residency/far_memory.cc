@@ -96,6 +96,7 @@ struct FarMemory::State {
   const Config* config = nullptr;  // a copy that lives for ever
   bool was_anything_away = false;  // between before_fork and its end
   bool has_clone = false;          // likewise: the store made a copy for the child
+  pid_t owner = 0;                 // the process whose connection to the store this is
   std::array<int, kMaxDescriptors> descriptors{};
   size_t descriptor_count = 0;
   residency::ForkedChild child;
@@ -112,6 +113,7 @@ struct FarMemory::State {
 
 Result<void> FarMemory::State::set_going(residency::StoreConnection& connection) {
   descriptor_count = 0;
+  owner = getpid();
   const auto remember = [&](int descriptor) {
     if (descriptor >= 0 && descriptor_count < kMaxDescriptors) descriptors[descriptor_count++] = descriptor;
   };
@@ -278,6 +280,10 @@ FaultVerdict FarMemory::handle_sigbus(const siginfo_t& info) noexcept {
   const fault::Resolution resolution = state_->child.resolve(page.first);
   errno = saved;
   return resolution == fault::Resolution::kMapped ? FaultVerdict::kHandled : FaultVerdict::kNotOurs;
+}
+
+void FarMemory::let_go() noexcept {
+  if (state_->owner == getpid()) acquired().connection->let_go();
 }
 
 void FarMemory::enter_thread() noexcept { state_->space->signal_stacks().enter_thread(); }

@@ -119,6 +119,10 @@ class FarMemory {
   // the child with one line and kExitForked.
   bool after_fork_in_child(stats::ProcessStats& (*claim_stats)()) noexcept;
 
+  // The process is about to end in an orderly way: its node need not keep its pages for it to come back. Pages can be
+  // had until the end. Nothing in a process that shares this one's memory or connection (vfork, --fork near).
+  void let_go() noexcept;
+
   // Descriptors that the program must not close or replace.
   std::vector<int> descriptors() const;
 

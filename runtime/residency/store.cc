@@ -40,6 +40,7 @@ class ChannelConnection final : public StoreConnection {
   pagetable::PageStore& store() noexcept override { return *table_; }
   PageCount max_pages() const noexcept override { return table_->max_pages(); }
   std::span<const int> descriptors() const noexcept override { return descriptors_; }
+  void let_go() noexcept override { channel_->let_go(); }
 
   Result<void> prepare_child() override {
     TIARA_TRY(clone_, table_->clone(nic::CloneKind::kClone));

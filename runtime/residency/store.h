@@ -22,6 +22,9 @@ class StoreConnection {
   // Descriptors of the connection, which the program must not close.
   virtual std::span<const int> descriptors() const noexcept = 0;
 
+  // The process is about to end (nic::Channel::let_go).
+  virtual void let_go() noexcept {}
+
   // --- fork: prepare_child() and then one of after_fork_in_parent() and connect_in_child(), on both sides ---
 
   // While nobody writes to the store: copies it, in constant time, for the child that is about to be made.
