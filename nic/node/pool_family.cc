@@ -34,10 +34,6 @@ Result<void> PoolFamily::claim(uint32_t index) noexcept {
   return {};
 }
 
-void PoolFamily::hand_over(uint32_t index) noexcept {
-  (void)change_state(index, SpaceState::kLive, SpaceState::kHandedOver);
-}
-
 Result<void> PoolFamily::take_over(uint32_t index) noexcept {
   // Locked before it is live: nobody may find it live and unlocked.
   TIARA_TRY_VOID(claim(index));
@@ -51,14 +47,22 @@ void PoolFamily::give_up_child(uint32_t index) noexcept {
   (void)pool_.release_tree(pool_.descriptor(index));
 }
 
+bool PoolFamily::is_abandoned(uint32_t index) const noexcept {
+  struct flock lock = byte_at(index);
+  return fcntl(pool_.descriptor_of_memory(), F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
 uint32_t PoolFamily::reap(uint32_t own) noexcept {
   uint32_t reaped = 0;
   for (uint32_t index = 0; index < pool::kMaxSpaces; index++) {
     const std::atomic_ref<uint64_t> state(pool_.descriptor(index).state);
     if (index == own || state.load(std::memory_order_relaxed) != static_cast<uint64_t>(SpaceState::kLive)) continue;
-    struct flock lock = byte_at(index);
-    if (fcntl(pool_.descriptor_of_memory(), F_GETLK, &lock) != 0 || lock.l_type != F_UNLCK) continue;
-    if (!change_state(index, SpaceState::kLive, SpaceState::kLost)) continue;
+    if (!is_abandoned(index) || !change_state(index, SpaceState::kLive, SpaceState::kLost)) continue;
+    // Looked at again, now that nobody can take it: it may have been freed and become another process's in between.
+    if (!is_abandoned(index)) {
+      (void)change_state(index, SpaceState::kLost, SpaceState::kLive);
+      continue;
+    }
     (void)pool_.release_tree(pool_.descriptor(index));
     reaped++;
   }

@@ -19,9 +19,7 @@ class PoolFamily {
 
   // The calling process owns the space from now on. Idempotent.
   Result<void> claim(uint32_t index) noexcept;
-  // In the parent: the space is for a child that is about to be made.
-  void hand_over(uint32_t index) noexcept;
-  // In the child: takes such a space over. False when the parent gave the child up.
+  // In the child: takes over the clone that was made for it. False when the parent gave the child up.
   Result<void> take_over(uint32_t index) noexcept;
   // In the parent: the child never came for it, and never will.
   void give_up_child(uint32_t index) noexcept;
@@ -31,6 +29,8 @@ class PoolFamily {
   uint32_t reap(uint32_t own) noexcept;
 
  private:
+  // Nobody has locked it, but perhaps the calling process itself.
+  bool is_abandoned(uint32_t index) const noexcept;
   bool change_state(uint32_t index, pool::SpaceState from, pool::SpaceState to) noexcept;
   Pool& pool_;
 };

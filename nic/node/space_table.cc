@@ -15,6 +15,11 @@ std::unexpected<Error> unknown_space(AddressSpaceId id) {
   return fail(ErrorCode::kNotFound, "no address space " + std::to_string(id.value) + " in this session");
 }
 
+void make_live(pool::SpaceDescriptor& space) noexcept {
+  std::atomic_ref<uint64_t>(space.state)
+      .store(static_cast<uint64_t>(pool::SpaceState::kLive), std::memory_order_release);
+}
+
 }  // namespace
 
 SpaceTable::SpaceTable(Pool& pool, Bytes data_limit)
@@ -30,9 +35,10 @@ Result<uint32_t> SpaceTable::take_slot_locked(SessionId owner, uint64_t max_page
                                                      " address spaces; end a program or start another node");
     if (!(*slots_)[index].gate.is_closed()) continue;
     auto expected = static_cast<uint64_t>(pool::SpaceState::kFree);
-    // Acquire: pairs with the release of Pool::release_tree.
+    // Acquire: pairs with the release of Pool::release_tree. Not live before somebody owns it: PoolFamily::reap in
+    // another process would take a live space that nobody has locked for one whose process has ended.
     if (std::atomic_ref<uint64_t>(pool_.descriptor(index).state)
-            .compare_exchange_strong(expected, static_cast<uint64_t>(pool::SpaceState::kLive),
+            .compare_exchange_strong(expected, static_cast<uint64_t>(pool::SpaceState::kHandedOver),
                                      std::memory_order_acquire))
       break;
   }
@@ -48,7 +54,7 @@ Result<uint32_t> SpaceTable::take_slot_locked(SessionId owner, uint64_t max_page
                              .max_pages = max_pages,
                              .pages = 0,
                              .tables = 0,
-                             .state = static_cast<uint64_t>(pool::SpaceState::kLive),
+                             .state = static_cast<uint64_t>(pool::SpaceState::kHandedOver),
                              .generation = 0,
                              .self = pool::descriptor_offset(index)};
   live_++;
@@ -62,6 +68,7 @@ Result<AddressSpaceId> SpaceTable::create(SessionId owner, uint64_t max_pages) {
                                               std::to_string(pool_.max_pages()));
   const std::lock_guard lock(mutex_);
   TIARA_TRY(const uint32_t index, take_slot_locked(owner, max_pages));
+  make_live(pool_.descriptor(index));
   (*slots_)[index].gate.open();
   return id_of(index);
 }
@@ -101,6 +108,7 @@ Result<void> SpaceTable::adopt(SessionId owner, AddressSpaceId id, const SpaceTi
   slot.gate.pause_and_drain();
   slot.owner = owner;
   slot.ticket = {};
+  make_live(pool_.descriptor(id.value & kIndexMask));
   slot.gate.resume();
   return {};
 }

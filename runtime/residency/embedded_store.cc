@@ -67,7 +67,6 @@ class EmbeddedConnection final : public StoreConnection {
     TIARA_TRY(clone_, table_->clone(nic::CloneKind::kClone));
     const uint32_t index = SpaceTable::index_of(clone_.space);
     node_->forget_space(clone_.space);
-    family_.hand_over(index);
     children_.push_back({index, os::monotonic_now() + kChildPatience});
     return node_->pool().set_inheritable(true);
   }

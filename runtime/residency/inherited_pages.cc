@@ -45,7 +45,10 @@ PageWord settled(Pager& pager, PageNumber page, PageWord seen, const std::byte* 
       // Perhaps a discard that was cut off: what is mapped is the truth, what the node has is not asked for again.
       return idle.without(fault::kHasFrame).in(is_mapped(address) ? kResident : kUntouched);
     case kRemote:
-      if (!was_owned || is_stored(pager, page)) return idle;
+      if (!was_owned) return idle;
+      // The store was copied a moment before the fork: what a discard did to it in between, only the parent's has seen.
+      // Then the page has no hash any more, and what the copy has is not asked for.
+      if (pager.parts().directory.hash(page) != 0 && is_stored(pager, page)) return idle;
       return idle.without(fault::kHasFrame).in(kUntouched);
     case kStaged:
     case kWritingBack: return idle.in(kPoisoned);  // hold_still() leaves none; staging is not inherited
