@@ -5,6 +5,7 @@
 #include "apps/engine/bench.h"
 #include "apps/fault/bench.h"
 #include "apps/memcached/bench.h"
+#include "apps/node/bench.h"
 #include "apps/pagewalk/bench.h"
 #include "apps/policy/bench.h"
 #include "apps/rtl/bench.h"
@@ -21,6 +22,7 @@ constexpr Command kBenchmarks[] = {
     {"fault", "page faults: the floor, Tiara, kernel swap to zram and to a loop device", fault::bench_main},
     {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
      memcached::bench_main},
+    {"node", "a node over tcp: against the bare network, and under many clients", node::bench_main},
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",
      pagewalk::bench_main},
     {"policy", "eviction policies on recorded page references, beside LRU and Belady", policy::bench_main},
