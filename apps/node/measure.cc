@@ -261,18 +261,24 @@ Result<Crowd> measure_crowd(const Options& options, const NodeProcess& node) {
     return {};
   };
   TIARA_TRY_VOID(churn(std::min(options.churn, 200u)));  // what is made once is made now
-  const auto settle = [&] {  // the last clients' connections are being taken down
-    for (int i = 0; i < 100 && node.descriptors() > crowd.descriptors_before; i++)
+  // The last clients' connections are being taken down: until only `at_most` are left, or none went for a while.
+  const auto settle = [&](uint64_t at_most) {
+    uint64_t seen = node.descriptors();
+    for (int looks = 0, unchanged = 0; looks < 3000 && seen > at_most && (at_most != 0 || unchanged < 20); looks++) {
       std::this_thread::sleep_for(milliseconds(10));
-    return node.descriptors();
+      const uint64_t now = node.descriptors();
+      unchanged = now == seen ? unchanged + 1 : 0;
+      seen = now;
+    }
+    return seen;
   };
-  crowd.descriptors_before = settle();
+  crowd.descriptors_before = settle(0);
   crowd.bytes_before_churn = node.resident_bytes();
   const auto start = os::monotonic_now();
   TIARA_TRY_VOID(churn(options.churn));
   crowd.connects_per_second =
       options.churn / std::chrono::duration<double>(os::monotonic_now() - start).count();
-  crowd.descriptors_after = settle();
+  crowd.descriptors_after = settle(crowd.descriptors_before);
   crowd.bytes_after_churn = node.resident_bytes();
   return crowd;
 }
