@@ -15,18 +15,23 @@ namespace tiara::apps {
 namespace {
 
 // Each workload's main comes from its own folder: `int NAME::bench_main(int argc, char** argv)`.
+// Those that the build was asked for (-Dbenchmarks).
 constexpr Command kBenchmarks[] = {
+#if TIARA_ALL_BENCHMARKS
     {"chase", "a linked list, hop by hop and with the node following the links", chase::bench_main},
     {"clone", "an address space copied on the node, then changed on both sides", clone::bench_main},
     {"engine", "one page walk: interpreter, JIT, C++", engine::bench_main},
     {"fault", "page faults: the floor, Tiara, kernel swap to zram and to a loop device", fault::bench_main},
+#endif
     {"memcached", "GETs from memcached: all local, Tiara, kernel swap to zram",
      memcached::bench_main},
+#if TIARA_ALL_BENCHMARKS
     {"node", "a node over tcp: against the bare network, and under many clients", node::bench_main},
     {"pagewalk", "a page through a remote page table: one-sided, RPC, cached, operator",
      pagewalk::bench_main},
     {"policy", "eviction policies on recorded page references, beside LRU and Belady", policy::bench_main},
     {"rtl", "cycles of the hardware engine's Verilated model", rtl::bench_main},
+#endif
 };
 
 }  // namespace
