@@ -128,7 +128,8 @@ Reply ShmChannel::take_answer(uint32_t index) noexcept {
     mark_lost();
     return {};
   }
-  std::memcpy(pending.reply_room.data(), segment_.data() + wire::reply_offset(index), frame.outcome.reply_bytes);
+  if (frame.outcome.reply_bytes > 0)  // without room there is no address to copy to
+    std::memcpy(pending.reply_room.data(), segment_.data() + wire::reply_offset(index), frame.outcome.reply_bytes);
   return {CallStatus::kAnswered, frame.outcome};
 }
 
