@@ -7,6 +7,7 @@
 #include "nic/node/lease.h"
 #include "nic/transport/request_frame.h"
 #include "runtime/base/check.h"
+#include "runtime/base/happens_before.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/futex.h"
 
@@ -107,6 +108,7 @@ void TcpChannel::transmit(uint32_t index, Nanoseconds deadline) noexcept {
   bool is_broken = false;
   if (!is_down(word) && slot.sent_in_epoch != word) {
     slot.sent_in_epoch = word;
+    happens_before(&slot);  // deliver()
     is_broken = !send(lane, link_.lane(slot.lane), {area(index), slot.message_bytes}, deadline);
   }
   lane.send_lock.release();
@@ -148,6 +150,7 @@ bool TcpChannel::deliver(const wire::ReplyFrame& frame, std::span<const std::byt
     if (slot.state.compare_exchange_weak(state, static_cast<uint32_t>(SlotState::kFilling), std::memory_order_acquire))
       break;
   }
+  happens_after(&slot);  // the answer is to what was sent, by whichever thread
   std::memcpy(slot.reply_room.data(), bytes.data(), bytes.size());
   slot.outcome = frame.outcome;
   slot.state.store(static_cast<uint32_t>(SlotState::kDone), std::memory_order_release);  // pairs with is_answered()

@@ -8,6 +8,7 @@
 
 #include "nic/transport/tcp_channel.h"
 #include "runtime/base/check.h"
+#include "runtime/base/happens_before.h"
 
 namespace tiara::nic {
 
@@ -87,7 +88,11 @@ void TcpChannel::send_unanswered(uint32_t link_word) noexcept {
     if (state != static_cast<uint32_t>(SlotState::kPending) && state != static_cast<uint32_t>(SlotState::kAwaited))
       continue;
     slot.sent_in_epoch = link_word;
-    if (send(lane_of(slot), link_.lane(slot.lane), {area(i), slot.message_bytes}, deadline)) continue;
+    TcpLane& lane = lane_of(slot);
+    const std::span<const std::byte> message(area(i), slot.message_bytes);
+    const UniqueFd& socket = link_.lane(slot.lane);
+    happens_before(&slot);  // deliver()
+    if (send(lane, socket, message, deadline)) continue;
     report_broken(link_word);
     return;
   }
