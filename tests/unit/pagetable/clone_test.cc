@@ -8,10 +8,10 @@
 
 #include "nic/transport/connect.h"
 #include "pagetable/builtin.h"
-#include "pagetable/checker.h"
 #include "pagetable/remote_page_table.h"
 #include "tests/unit/nic/operators/proved_bounds.h"
 #include "tests/unit/pagetable/operators.h"
+#include "tests/unit/pagetable/soundness.h"
 
 namespace tiara::pagetable {
 namespace {
@@ -25,13 +25,6 @@ std::shared_ptr<nic::MemoryNode> make_node(uint64_t frames, uint32_t levels) {
   auto node = nic::MemoryNode::create(config, builtin_operators());
   REQUIRE(node);
   return std::move(*node);
-}
-
-CheckReport require_sound(const nic::MemoryNode& node) {
-  const CheckReport report = check_pool(node.pool().bytes());
-  for (const Defect& defect : report.defects) UNSCOPED_INFO(describe(defect));
-  REQUIRE(report.is_sound());
-  return report;
 }
 
 // One address space and what must be in it.
@@ -141,7 +134,7 @@ TEST_CASE("a clone shares everything, and each side keeps its own pages afterwar
     const uint64_t used = node->pool().stats().in_use.value;
     Side child = parent.fork(node);
     CHECK(node->pool().stats().in_use.value == used);  // not a frame more
-    require_sound(*node);
+    require_sound(node->pool().bytes());
     REQUIRE(parent.write(3, 2) == "");
     CHECK(node->pool().stats().in_use.value == used + levels + 1);  // the path, and the page
     REQUIRE(child.write(3, 3) == "");
@@ -149,7 +142,7 @@ TEST_CASE("a clone shares everything, and each side keeps its own pages afterwar
     REQUIRE(parent.write(30, 4) == "");
     CHECK(parent.read_everything() == "");
     CHECK(child.read_everything() == "");
-    CHECK(require_sound(*node).pages == parent.pages() + child.pages());
+    CHECK(require_sound(node->pool().bytes()).pages == parent.pages() + child.pages());
   }
 }
 
@@ -161,17 +154,17 @@ TEST_CASE("a frame goes back when its last owner gives it up, whoever that is") 
       for (uint64_t page = 0; page < 50; ++page) REQUIRE(parent.write(page, 1) == "");
       Side made = parent.fork(node);
       for (uint64_t page = 0; page < 25; ++page) REQUIRE(parent.write(page, 2) == "");
-      require_sound(*node);
+      require_sound(node->pool().bytes());
       return made;
     }();  // the parent is gone
-    CHECK(require_sound(*node).pages == 50);
+    CHECK(require_sound(node->pool().bytes()).pages == 50);
     CHECK(node->pool().stats().in_use.value == 50 + 3);
     CHECK(child.read_everything() == "");
     for (uint64_t page = 0; page < 50; ++page) REQUIRE(child.write(page, 3) == "");
     CHECK(node->pool().stats().in_use.value == 50 + 3);
     CHECK(child.read_everything() == "");
   }
-  CHECK(require_sound(*node).live_spaces == 0);
+  CHECK(require_sound(node->pool().bytes()).live_spaces == 0);
   CHECK(node->pool().stats().in_use.value == 0);
 }
 
@@ -184,7 +177,7 @@ TEST_CASE("an empty space can be cloned, and a clone of a clone is its own") {
   REQUIRE(third.write(9, 2) == "");
   REQUIRE(first.write(9, 3) == "");
   for (const Side* side : {&first, &second, &third}) CHECK(side->read_everything() == "");
-  require_sound(*node);
+  require_sound(node->pool().bytes());
 }
 
 TEST_CASE("a snapshot refuses changes, can be read, and can be cloned") {
@@ -207,7 +200,7 @@ TEST_CASE("a snapshot refuses changes, can be read, and can be cloned") {
   CHECK((*frozen)->discard({PageNumber{0}, PageCount{9}}) == StoreStatus::kCorrupt);
   const auto restored = (*frozen)->clone(CloneKind::kClone);
   REQUIRE(restored);
-  require_sound(*node);
+  require_sound(node->pool().bytes());
 }
 
 TEST_CASE("a clone is adopted once, with its ticket only, and is nobody else's before") {
@@ -261,12 +254,12 @@ TEST_CASE("random calls on related spaces do what maps do, at every depth") {
         family.pop_back();
       }
       REQUIRE(step(family[random() % family.size()], random, max_pages, i) == "");
-      if (i % 250 == 0) require_sound(*node);
+      if (i % 250 == 0) require_sound(node->pool().bytes());
     }
     for (const Side& side : family) CHECK(side.read_everything() == "");
-    require_sound(*node);
+    require_sound(node->pool().bytes());
     family.clear();
-    CHECK(require_sound(*node).live_spaces == 0);
+    CHECK(require_sound(node->pool().bytes()).live_spaces == 0);
     CHECK(node->pool().stats().in_use.value == 0);
   }
 }
@@ -295,11 +288,11 @@ TEST_CASE("a family in a pool that is always nearly full loses nothing") {
       REQUIRE(side.read(page) == "");
     }
     if (full % 5 == 4 && family.size() > 1) family.pop_back();
-    if (i % 250 == 0) require_sound(*node);
+    if (i % 250 == 0) require_sound(node->pool().bytes());
   }
   CHECK(full > 10);
   for (const Side& side : family) CHECK(side.read_everything() == "");
-  require_sound(*node);
+  require_sound(node->pool().bytes());
 }
 
 // Threads on the sides of one family: all copy the same tables at the same moments, while another
@@ -328,9 +321,9 @@ TEST_CASE("sides that write at the same time each find their own pages, and leav
         });
     }
     for (uint32_t i = 0; i < kSides; ++i) CHECK(wrong[i] == "");
-    require_sound(*node);
+    require_sound(node->pool().bytes());
     family.clear();
-    require_sound(*node);
+    require_sound(node->pool().bytes());
     CHECK(node->pool().stats().in_use.value == 0);
   }
 }
@@ -401,7 +394,7 @@ TEST_CASE("threads that share a side, and clones taken under way, agree with the
       REQUIRE(is_page(bytes, page, version));
     }
   }
-  CHECK(require_sound(*node).live_spaces == 1);
+  CHECK(require_sound(node->pool().bytes()).live_spaces == 1);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <random>
 #include <thread>
 
-#include "pagetable/checker.h"
 #include "tests/unit/pagetable/operators.h"
+#include "tests/unit/pagetable/soundness.h"
 
 namespace tiara::pagetable {
 namespace {
@@ -135,13 +135,6 @@ class Actor {
   std::map<uint64_t, uint64_t> model_;
 };
 
-CheckReport require_sound(TestPool& pool) {
-  const CheckReport report = check_pool(pool.bytes());
-  for (const Defect& defect : report.defects) UNSCOPED_INFO(describe(defect));
-  REQUIRE(report.is_sound());
-  return report;
-}
-
 TEST_CASE("random calls do what a map does, at every depth") {
   for (uint32_t levels = 1; levels <= layout::kMaxLevels; ++levels) {
     TestPool pool(900);
@@ -151,10 +144,10 @@ TEST_CASE("random calls do what a map does, at every depth") {
       const std::string wrong = actor.step();
       INFO("levels " << levels << ", step " << i);
       REQUIRE(wrong == "");
-      if (i % 250 == 0) CHECK(require_sound(pool).pages == actor.pages());
+      if (i % 250 == 0) CHECK(require_sound(pool.bytes()).pages == actor.pages());
     }
     CHECK(actor.read_everything() == "");
-    CHECK(require_sound(pool).pages == actor.pages());
+    CHECK(require_sound(pool.bytes()).pages == actor.pages());
   }
 }
 
@@ -165,7 +158,7 @@ TEST_CASE("a pool that is always nearly full loses nothing") {
   for (int i = 0; i < 3000; ++i) REQUIRE(actor.step() == "");
   CHECK(actor.full_answers() > 10);
   CHECK(actor.read_everything() == "");
-  CHECK(require_sound(pool).pages == actor.pages());
+  CHECK(require_sound(pool.bytes()).pages == actor.pages());
 }
 
 // Every call is checked against the thread's own map; tables, frames and counters are shared by
@@ -193,7 +186,7 @@ void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
     CHECK(wrong[i] == "");
     pages += actors[i].pages();
   }
-  CHECK(require_sound(pool).pages == pages);
+  CHECK(require_sound(pool.bytes()).pages == pages);
 }
 
 TEST_CASE("threads on one space and one pool do not disturb each other") {

@@ -2,11 +2,11 @@
 // full pool does.
 #include <catch2/catch.hpp>
 
-#include "pagetable/checker.h"
 #include "pagetable/reference_walk.h"
 #include "tests/unit/nic/operators/proved_bounds.h"
 #include "pagetable/page_store.h"
 #include "tests/unit/pagetable/operators.h"
+#include "tests/unit/pagetable/soundness.h"
 
 namespace tiara::pagetable {
 namespace {
@@ -15,12 +15,6 @@ namespace layout = nic::pool;
 using nic::Status;
 
 constexpr uint32_t kSpace = 3;
-
-void require_sound(TestPool& pool) {
-  const CheckReport report = check_pool(pool.bytes());
-  for (const Defect& defect : report.defects) UNSCOPED_INFO(describe(defect));
-  REQUIRE(report.is_sound());
-}
 
 TEST_CASE("a page that was written is read back at every depth") {
   for (uint32_t levels = 1; levels <= layout::kMaxLevels; ++levels) {
@@ -41,7 +35,7 @@ TEST_CASE("a page that was written is read back at every depth") {
             walk(pool.bytes(), pool.space(kSpace), {page}).entry);
     }
     CHECK(pool.space(kSpace).pages == 3);
-    require_sound(pool);
+    require_sound(pool.bytes());
   }
 }
 
@@ -59,7 +53,7 @@ TEST_CASE("pages come back packed in ascending order, absent ones left out") {
     CHECK(is_page(read.bytes.data() + offset, first + static_cast<uint64_t>(__builtin_ctzll(rest)),
                   9));
   CHECK(read.outcome.reply_bytes == offset);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("an empty space reads as absent everywhere and costs no walk") {
@@ -102,7 +96,7 @@ TEST_CASE("a page number at or above the space's limit is refused before anythin
   CHECK(run(pool, kSpace, "pt_discard", {1000, 1}).code == reason);
   CHECK(run(pool, kSpace, "pt_stat", {0, 1001}).code == reason);
   CHECK(write_pages(pool, kSpace, 990, uint64_t{1} << 9, 1).status == Status::kOk);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("arguments outside the contract never reach the program") {
@@ -125,7 +119,7 @@ TEST_CASE("a payload that is not a page for each bit is refused before anything 
   }
   CHECK(run(pool, kSpace, "pt_write", {0, 1}, payload).status == Status::kFailed);
   CHECK(pool.alloc().never_used == layout::kFirstDataFrame);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("a full pool stores what fits and says what is missing") {
@@ -135,7 +129,7 @@ TEST_CASE("a full pool stores what fits and says what is missing") {
   REQUIRE(written.status == Status::kOk);
   CHECK(written.results[kWriteMissing] == 0xfc00);
   CHECK(written.results[kWriteReason] == reason_word(layout::FailReason::kNoMemory));
-  require_sound(pool);
+  require_sound(pool.bytes());
   const auto read = read_pages(pool, kSpace, 0, 0xffff);
   CHECK(read.outcome.results[kReadPresent] == 0x03ff);
   for (uint64_t page = 0; page < 10; ++page)
@@ -146,7 +140,7 @@ TEST_CASE("a full pool stores what fits and says what is missing") {
   CHECK(run(pool, kSpace, "pt_discard", {0, 6}).results[kDiscarded] == 6);
   CHECK(write_pages(pool, kSpace, 10, 0x3f, 3).results[kWriteMissing] == 0);
   CHECK(write_pages(pool, kSpace, 0, 1, 3).results[kWriteMissing] == 1);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("a pool too small for one walk's tables loses no frame") {
@@ -155,7 +149,7 @@ TEST_CASE("a pool too small for one walk's tables loses no frame") {
   CHECK(write_pages(pool, kSpace, 1, 1, 1).results[kWriteReason] ==
         reason_word(layout::FailReason::kNoMemory));
   CHECK(pool.space(kSpace).tables == 3);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("a table made from a recycled frame holds no old entries") {
@@ -166,7 +160,7 @@ TEST_CASE("a table made from a recycled frame holds no old entries") {
   const uint64_t far = uint64_t{5} << 27;  // three new tables, all recycled
   CHECK(write_pages(pool, kSpace, far, 1, 2).results[kWriteMissing] == 0);
   CHECK(read_pages(pool, kSpace, far, ~uint64_t{0}).outcome.results[kReadPresent] == 1);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("a discard stops at the end of a leaf table and leaps over missing tables") {
@@ -185,7 +179,7 @@ TEST_CASE("a discard stops at the end of a leaf table and leaps over missing tab
   CHECK(run(pool, kSpace, "pt_discard", {1024, limit - 1024}).results[kDiscardNext] ==
         1536);  // a leaf is missing
   CHECK(pool.space(kSpace).pages == 0);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("the leap over a missing table is as long as what the table would have held") {
@@ -284,7 +278,7 @@ TEST_CASE("a chase brings the pages that a chain of pointers leads to, in its or
   const auto reason = static_cast<uint16_t>(layout::FailReason::kPageRange);
   CHECK(run(pool, kSpace, "pt_chase", {1000, 0, kBase, 8, 1}).code == reason);
   CHECK(run(pool, kSpace, "pt_chase", {5, link, kBase, 8, 34}).status == Status::kRefused);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("spaces do not see each other's pages") {
@@ -298,7 +292,7 @@ TEST_CASE("spaces do not see each other's pages") {
   run(pool, 1, "pt_discard", {7, 1});
   CHECK(read_pages(pool, 1, 7, 1).outcome.results[kReadPresent] == 0);
   CHECK(is_page(read_pages(pool, 2, 7, 1).bytes.data(), 7, 22));
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("no run goes beyond the bounds that were proved") {

@@ -7,6 +7,7 @@
 #include "pagetable/checker.h"
 #include "pagetable/reference_walk.h"
 #include "tests/unit/pagetable/operators.h"
+#include "tests/unit/pagetable/soundness.h"
 
 namespace tiara::pagetable {
 namespace {
@@ -29,13 +30,6 @@ nic::Outcome run_meddled(TestPool& pool, std::string_view name, std::vector<uint
       .regions = regions, .payload = payload, .reply = {}, .remote = nullptr, .scratchpad = {}};
   return nic::interpret(program.code, machine, arguments, builtin(name).bounds().steps,
                         [&](uint32_t pc, const nic::Registers&) { meddle(program.code[pc]); });
-}
-
-CheckReport require_sound(TestPool& pool) {
-  const CheckReport report = check_pool(pool.bytes());
-  for (const Defect& defect : report.defects) UNSCOPED_INFO(describe(defect));
-  REQUIRE(report.is_sound());
-  return report;
 }
 
 // What a pop and a push in between do to the head.
@@ -71,7 +65,7 @@ TEST_CASE("a write whose every try at the free list is lost takes frames that we
   CHECK(tries == 64);
   CHECK(outcome.status == Status::kOk);
   CHECK(outcome.results[kWriteMissing] == 0);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("a write that can get no frame for contention says so and changes nothing") {
@@ -87,7 +81,7 @@ TEST_CASE("a write that can get no frame for contention says so and changes noth
   CHECK(outcome.results[kWriteMissing] == 1);
   CHECK(outcome.results[kWriteReason] == reason_word(layout::FailReason::kContended));
   CHECK(pool.alloc().in_use == in_use);
-  require_sound(pool);
+  require_sound(pool.bytes());
   CHECK(write_pages(pool, kSpace, 5, 1, 3).results[kWriteMissing] == 0);
 }
 
@@ -104,9 +98,9 @@ TEST_CASE("a discard that cannot give its frames back keeps them mapped") {
   CHECK(outcome.results[kDiscardNext] == 0);
   CHECK(outcome.results[kDiscardReason] == reason_word(layout::FailReason::kContended));
   CHECK(read_pages(pool, kSpace, 100, 0xffff).outcome.results[kReadPresent] == 0xf00f);
-  CHECK(require_sound(pool).pages == 8);
+  CHECK(require_sound(pool.bytes()).pages == 8);
   CHECK(run(pool, kSpace, "pt_discard", {0, 512}).results[kDiscarded] == 8);
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 TEST_CASE("who loses the race for a table goes on in the winner's and wastes no frame") {
@@ -127,7 +121,7 @@ TEST_CASE("who loses the race for a table goes on in the winner's and wastes no 
     CHECK(outcome.results[kWriteMissing] == 0);
     CHECK(is_page(read_pages(pool, kSpace, page, 1).bytes.data(), page, 2));
     CHECK(is_page(read_pages(pool, kSpace, neighbour, 1).bytes.data(), neighbour, 3));
-    const CheckReport report = require_sound(pool);
+    const CheckReport report = require_sound(pool.bytes());
     CHECK(report.free_frames == 0);  // the spare became the page
     CHECK(report.pages == (region == kPoolRegion ? 3 : 2));
   }
@@ -146,7 +140,7 @@ TEST_CASE("two writes of one page, against the rule, leave one content and no le
       });
   CHECK(outcome.results[kWriteMissing] == 0);
   CHECK(is_page(read_pages(pool, kSpace, 9, 1).bytes.data(), 9, 2));
-  const CheckReport report = require_sound(pool);
+  const CheckReport report = require_sound(pool.bytes());
   CHECK(report.pages == 2);
   CHECK(report.free_frames == 1);
 }
@@ -172,7 +166,7 @@ TEST_CASE("a free frame that was taken and given back in between is not popped t
   CHECK(outcome.results[kWriteMissing] == 0);
   CHECK(is_page(read_pages(pool, kSpace, 31, 1).bytes.data(), 31, 3));
   CHECK(is_page(read_pages(pool, kSpace, 20, 1).bytes.data(), 20, 2));
-  require_sound(pool);
+  require_sound(pool.bytes());
 }
 
 }  // namespace
