@@ -10,7 +10,7 @@ constexpr uint32_t kMinRecordBytes =
     16;  // instruction, file, line text, line and column; newer ones may be longer
 constexpr uint32_t kColumnBits = 10;
 
-std::unexpected<Error> malformed(std::string_view section) {
+std::unexpected<Error> malformed_section(std::string_view section) {
   return fail(ErrorCode::kInvalidInput, "malformed debug information in " + std::string(section) +
                                             "; compile without -g, or with a clang from 14 on");
 }
@@ -39,32 +39,32 @@ Result<LineTable> LineTable::read(const ElfFile& elf, std::string_view section) 
   const Section* const ext = elf.find_section(".BTF.ext");
   if (btf == nullptr || ext == nullptr) return table;
   const auto btf_body = behind_header(btf->data);
-  if (!btf_body) return malformed(".BTF");
+  if (!btf_body) return malformed_section(".BTF");
   const auto strings =
       slice(*btf_body, number_at<uint32_t>(btf->data, 16), number_at<uint32_t>(btf->data, 20));
-  if (!strings) return malformed(".BTF");
+  if (!strings) return malformed_section(".BTF");
   const auto ext_body = behind_header(ext->data);
-  if (!ext_body) return malformed(".BTF.ext");
+  if (!ext_body) return malformed_section(".BTF.ext");
   auto lines =
       slice(*ext_body, number_at<uint32_t>(ext->data, 16), number_at<uint32_t>(ext->data, 20));
-  if (!lines) return malformed(".BTF.ext");
+  if (!lines) return malformed_section(".BTF.ext");
   if (lines->empty()) return table;
   const auto record_bytes = number_at<uint32_t>(*lines, 0);
-  if (lines->size() < 4 || record_bytes < kMinRecordBytes) return malformed(".BTF.ext");
+  if (lines->size() < 4 || record_bytes < kMinRecordBytes) return malformed_section(".BTF.ext");
 
   // Blocks, one a section: name, count, records.
   for (uint64_t at = 4; at < lines->size();) {
-    if (lines->size() - at < 8) return malformed(".BTF.ext");
+    if (lines->size() - at < 8) return malformed_section(".BTF.ext");
     const auto name = string_at(*strings, number_at<uint32_t>(*lines, at));
     const uint64_t count = number_at<uint32_t>(*lines, at + 4);
     const auto records = slice(*lines, at + 8, count * record_bytes);
-    if (!name || !records) return malformed(".BTF.ext");
+    if (!name || !records) return malformed_section(".BTF.ext");
     at += 8 + records->size();
     if (*name != section) continue;
     for (uint64_t i = 0; i < count; ++i) {
       const Bytes record = records->subspan(i * record_bytes, record_bytes);
       const auto file = string_at(*strings, number_at<uint32_t>(record, 4));
-      if (!file) return malformed(".BTF.ext");
+      if (!file) return malformed_section(".BTF.ext");
       const auto packed = number_at<uint32_t>(record, 12);
       table.records_.push_back({.offset = number_at<uint32_t>(record, 0),
                                 .place = {.file = *file,

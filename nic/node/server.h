@@ -26,6 +26,9 @@ struct ServerConfig {
   os::IoBackend io = os::IoBackend::kAuto;
 };
 
+// How many `config` asks for.
+uint32_t worker_count(const ServerConfig& config) noexcept;
+
 class NodeServer {
  public:
   // Stops serving: clients see the node as lost. Their address spaces are reaped.

@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <thread>
 #include <unistd.h>
 
 #include "nic/node/control_service.h"
@@ -21,11 +20,6 @@ constexpr uint64_t kFirstConnection = 1;
 constexpr uint64_t socket_event(uint64_t key) { return key * 2; }
 constexpr uint64_t process_event(uint64_t key) { return key * 2 + 1; }
 static_assert(socket_event(kFirstConnection) > kStop);
-
-uint32_t worker_count(uint32_t wanted) {
-  const uint32_t automatic = std::max(1u, std::thread::hardware_concurrency() / 4);
-  return std::clamp(wanted == 0 ? automatic : wanted, 1u, wire::kMaxWorkers);
-}
 
 // The process at the other end, so that its death is seen even while a forked child keeps the socket open. Closed
 // where the kernel cannot say (another pid namespace, an old kernel).
@@ -56,7 +50,7 @@ Result<void> ShmServer::set_up() {
   auto& board = *reinterpret_cast<wire::Board*>(board_.data());
   board.magic = wire::kShmMagic;
   board.version = wire::kShmVersion;
-  board.workers = worker_count(config_.workers);
+  board.workers = worker_count(config_);
   epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.is_open()) return std::unexpected(system_error("epoll_create1"));
   TIARA_TRY(stop_, os::create_event());

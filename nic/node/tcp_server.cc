@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <sys/epoll.h>
-#include <thread>
 #include <unistd.h>
 
 #include "runtime/os/socket.h"
@@ -11,13 +10,8 @@
 namespace tiara::nic {
 namespace {
 
-constexpr uint64_t kListener = 0;  // what an epoll event is about; connections have keys from 2
-constexpr uint64_t kStop = 1;
-
-uint32_t worker_count(uint32_t wanted) {
-  const uint32_t automatic = std::max(1u, std::thread::hardware_concurrency() / 4);
-  return std::clamp(wanted == 0 ? automatic : wanted, 1u, wire::kMaxWorkers);
-}
+constexpr uint64_t kListenerEvent = 0;  // what an epoll event is about; connections have keys from 2
+constexpr uint64_t kStopEvent = 1;
 
 }  // namespace
 
@@ -37,8 +31,8 @@ Result<void> TcpServer::set_up(std::string_view host_port) {
   epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.is_open()) return std::unexpected(system_error("epoll_create1"));
   TIARA_TRY(stop_, os::create_event());
-  TIARA_TRY_VOID(watch(stop_, kStop, EPOLLIN));
-  for (uint32_t i = 0; i < worker_count(config_.workers); i++) {
+  TIARA_TRY_VOID(watch(stop_, kStopEvent, EPOLLIN));
+  for (uint32_t i = 0; i < worker_count(config_); i++) {
     TIARA_TRY(auto worker, TcpWorker::start(i, config_.io, counters_));
     workers_.push_back(std::move(worker));
   }
@@ -46,7 +40,7 @@ Result<void> TcpServer::set_up(std::string_view host_port) {
   TIARA_TRY(const os::TcpAddress bound, os::local_address(listener_));
   url_ = "tcp://" + os::to_string(bound);
   // Edge-triggered: when descriptors run out, a connection that cannot be accepted must not keep us busy.
-  return watch(listener_, kListener, EPOLLIN | EPOLLET);
+  return watch(listener_, kListenerEvent, EPOLLIN | EPOLLET);
 }
 
 TcpServer::~TcpServer() {
@@ -72,7 +66,7 @@ void TcpServer::run() noexcept {
     const int count = epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_next_deadline());
     for (int i = 0; i < count; i++) {
       const uint64_t event = events[static_cast<size_t>(i)].data.u64;
-      if (event == kListener) accept_all();
+      if (event == kListenerEvent) accept_all();
       const auto found = connections_.find(event);
       if (found == connections_.end()) continue;  // dropped earlier in this batch, or nobody's event
       if (read(*found->second) == Keep::kNo) drop(event);

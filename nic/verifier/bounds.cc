@@ -3,14 +3,10 @@
 #include <algorithm>
 
 #include "nic/verifier/paths.h"
+#include "nic/verifier/saturating.h"
 
 namespace tiara::nic {
 namespace {
-
-uint64_t saturating_sum(uint64_t a, uint64_t b) { return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a; }
-uint64_t saturating_product(uint64_t a, uint64_t b) {
-  return __builtin_mul_overflow(a, b, &a) ? UINT64_MAX : a;
-}
 
 // Costs that add up, each on its own.
 enum Sum : size_t {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "nic/verifier/saturating.h"
 
 namespace tiara::nic {
 namespace {
@@ -153,11 +154,6 @@ Value result(const Instruction& i, const InstructionInfo& row, const AbstractSta
     case Format::kRemoteGather: break;
   }
   return Value::top();
-}
-
-uint64_t saturating_product(uint64_t a, uint64_t b) {
-  uint64_t product;
-  return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
 }  // namespace

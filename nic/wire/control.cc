@@ -4,7 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "runtime/base/hash.h"
+#include "nic/wire/checksum.h"
 
 namespace tiara::nic::wire {
 namespace {
@@ -25,10 +25,6 @@ struct RawHeader {
   uint64_t checksum;
 };
 static_assert(sizeof(RawHeader) == kControlHeaderBytes && offsetof(RawHeader, checksum) == 56);
-
-uint64_t checksum_of(const RawHeader& raw) {
-  return hash_bytes({reinterpret_cast<const std::byte*>(&raw), offsetof(RawHeader, checksum)});
-}
 
 std::unexpected<Error> malformed(std::string_view what) {
   return fail(ErrorCode::kInvalidInput,

@@ -3,8 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "nic/wire/checksum.h"
 #include "runtime/base/check.h"
-#include "runtime/base/hash.h"
 
 namespace tiara::nic::wire {
 namespace {
@@ -50,13 +50,6 @@ struct RawReply {
 static_assert(sizeof(RawInvocation) == kFrameBytes && sizeof(RawReply) == kFrameBytes);
 static_assert(offsetof(RawInvocation, arguments) == 48 && offsetof(RawReply, counts) == 64);
 static_assert(sizeof(Counts) == sizeof(RawReply::counts), "a new count needs room in the reply frame");
-
-constexpr size_t kCheckedBytes = kFrameBytes - sizeof(uint64_t);
-
-template <typename Raw>
-uint64_t checksum_of(const Raw& raw) noexcept {
-  return hash_bytes({reinterpret_cast<const std::byte*>(&raw), kCheckedBytes});
-}
 
 template <typename Raw>
 void finish(Raw& raw, FrameBytes out) noexcept {

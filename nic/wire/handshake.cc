@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "nic/wire/checksum.h"
 #include "nic/wire/shm_layout.h"
-#include "runtime/base/hash.h"
 
 namespace tiara::nic::wire {
 namespace {
@@ -25,7 +25,7 @@ struct RawHandshake {
 };
 static_assert(sizeof(RawHandshake) == kHandshakeBytes);
 
-struct RawReply {
+struct RawAnswer {
   uint32_t magic;
   uint8_t version, direction, status, zero0;
   uint32_t tenant, slots;
@@ -35,12 +35,7 @@ struct RawReply {
   uint64_t zero2[2];
   uint64_t checksum;
 };
-static_assert(sizeof(RawReply) == kHandshakeReplyBytes);
-
-template <typename Raw>
-uint64_t checksum_of(const Raw& raw) noexcept {
-  return hash_bytes({reinterpret_cast<const std::byte*>(&raw), offsetof(Raw, checksum)});
-}
+static_assert(sizeof(RawAnswer) == kHandshakeReplyBytes);
 
 // The version is looked at before the checksum: where it stands does not change between versions.
 template <typename Raw>
@@ -85,7 +80,7 @@ void encode(const Handshake& handshake, std::span<std::byte, kHandshakeBytes> ou
 }
 
 void encode(const HandshakeReply& reply, std::span<std::byte, kHandshakeReplyBytes> out) noexcept {
-  RawReply raw{};
+  RawAnswer raw{};
   raw.magic = kStreamMagic;
   raw.version = kStreamVersion;
   raw.direction = kAnswer;
@@ -126,7 +121,7 @@ DecodeStatus decode(std::span<const std::byte, kHandshakeBytes> bytes, Handshake
 }
 
 DecodeStatus decode(std::span<const std::byte, kHandshakeReplyBytes> bytes, HandshakeReply& reply) noexcept {
-  RawReply raw;
+  RawAnswer raw;
   std::memcpy(&raw, bytes.data(), sizeof raw);
   if (const auto status = check(raw, kAnswer); status != DecodeStatus::kOk) return status;
   if (raw.status > static_cast<uint8_t>(HandshakeStatus::kMalformed) || raw.text_bytes > kMaxHandshakeText ||

@@ -15,7 +15,6 @@
 namespace tiara::os {
 namespace {
 
-constexpr int kBacklog = 1024;  // a thousand clients that start at once
 
 // The raw system call, retried when a signal interrupts it.
 template <typename... Arguments>
@@ -108,7 +107,7 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   if (call(SYS_bind, fd.get(), &address, sizeof address) != 0) return std::unexpected(system_error("bind", path));
   // Between bind and listen nobody can connect, so there is no moment at which others could.
   if (chmod(path.c_str(), 0600) != 0) return std::unexpected(system_error("chmod", path));
-  if (call(SYS_listen, fd.get(), kBacklog) != 0) return std::unexpected(system_error("listen", path));
+  if (call(SYS_listen, fd.get(), kListenBacklog) != 0) return std::unexpected(system_error("listen", path));
   return fd;
 }
 

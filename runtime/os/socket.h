@@ -15,6 +15,7 @@
 namespace tiara::os {
 
 inline constexpr size_t kMaxPassedFds = 4;
+inline constexpr int kListenBacklog = 1024;  // a thousand clients that start at once
 
 // Connects to the socket at `path`; kUnavailable when nobody listens there.
 Result<UniqueFd> connect_unix(const std::string& path, Nanoseconds deadline);

@@ -14,10 +14,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "runtime/os/socket.h"
+
 namespace tiara::os {
 namespace {
-
-constexpr int kBacklog = 1024;  // a thousand clients that start at once
 
 class KeepErrno {
  public:
@@ -94,7 +94,7 @@ Result<UniqueFd> listen_tcp(const TcpAddress& address) {
   set(fd, SOL_SOCKET, SO_REUSEADDR, 1);  // a node that is started again need not wait for old connections to fade
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.bytes), address.length) != 0)
     return std::unexpected(system_error("bind", to_string(address)));
-  if (listen(fd.get(), kBacklog) != 0) return std::unexpected(system_error("listen", to_string(address)));
+  if (listen(fd.get(), kListenBacklog) != 0) return std::unexpected(system_error("listen", to_string(address)));
   return fd;
 }
 
