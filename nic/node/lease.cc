@@ -44,8 +44,9 @@ std::optional<Outcome> StreamSession::execute(const wire::InvocationFrame& frame
   // Under the lock: a resumption that comes later sends the request again, and finds it done.
   if (epoch != epoch_.load(std::memory_order_acquire) || frame.request_id < last.request_id) return std::nullopt;
   if (frame.request_id == last.request_id) {
-    const size_t bytes = std::min(last.bytes.size(), reply.size());
-    std::copy_n(last.bytes.begin(), bytes, reply.begin());
+    // The same request has the same room. This is another one that bears its name.
+    if (last.bytes.size() > reply.size()) return session_->refuse(Refusal::kMalformedFrame);
+    std::ranges::copy(last.bytes, reply.begin());
     return last.outcome;
   }
   last.outcome = session_->invoke(frame, payload, reply);

@@ -47,14 +47,14 @@ struct World {
     made.epoch = session->epoch();
     return made;
   }
-  std::optional<Outcome> run(uint32_t slot, uint64_t sequence, uint64_t epoch) {
+  std::optional<Outcome> run(uint32_t slot, uint64_t sequence, uint64_t epoch, uint32_t reply_room = 8) {
     wire::InvocationFrame frame;
     frame.request_id = stream_request_id(slot, sequence);
     frame.operation = counting;
     frame.space = space;
-    frame.reply_room = 8;
+    frame.reply_room = reply_room;
     room.fill(std::byte{0});
-    return session->execute(frame, {}, room, epoch);
+    return session->execute(frame, {}, std::span(room).first(reply_room), epoch);
   }
   std::unique_ptr<MemoryNode> node;
   std::optional<LeaseTable> leases;
@@ -79,6 +79,16 @@ TEST_CASE("a request that comes twice runs once and has the same outcome and byt
   CHECK_FALSE(world.run(3, 1, 1));  // a straggler: its slot has gone on
   CHECK(runs == 3);
   CHECK(world.run(9, 1, 1)->status == Status::kRefused);  // a slot that the session does not have
+}
+
+TEST_CASE("a forged second copy with less room than the remembered answer takes is refused") {
+  World world;
+  REQUIRE(world.run(3, 1, 1)->reply_bytes == 8);
+  const auto forged = world.run(3, 1, 1, 7);
+  CHECK(forged->status == Status::kRefused);
+  CHECK(forged->reply_bytes == 0);
+  CHECK(world.room == std::array<std::byte, 8>{});
+  CHECK(world.run(3, 1, 1)->reply_bytes == 8);  // the true one is still remembered
 }
 
 TEST_CASE("what comes out of a connection of an older epoch does not run") {
