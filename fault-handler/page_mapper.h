@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "fault-handler/page_directory.h"
+#include "fault-handler/pagemap.h"
 #include "fault-handler/userfaultfd.h"
 #include "runtime/base/units.h"
 
@@ -51,15 +52,16 @@ class PageMapper {
   virtual const std::byte* staged_bytes(StagingPlace at) const noexcept = 0;
   // Wakes threads that wait for a page that needed nothing.
   virtual void wake(PageNumber page) noexcept = 0;
-  // Asks the kernel whether the page is mapped; slow, for checking a suspicion.
+  // Asks the kernel whether it has the page, mapped or in its own swap; slow, for checking a suspicion.
   virtual bool is_mapped(PageNumber page) const noexcept = 0;
 };
 
 class UffdPageMapper final : public PageMapper {
  public:
   // `pages` and `staging` are registered with `uffd`; all outlive the mapper.
-  UffdPageMapper(const Userfaultfd& uffd, std::byte* pages, std::byte* staging, uint32_t cluster_pages) noexcept
-      : uffd_(uffd), pages_(pages), staging_(staging), cluster_pages_(cluster_pages) {}
+  UffdPageMapper(const Userfaultfd& uffd, const Pagemap& pagemap, std::byte* pages, std::byte* staging,
+                 uint32_t cluster_pages) noexcept
+      : uffd_(uffd), pagemap_(pagemap), pages_(pages), staging_(staging), cluster_pages_(cluster_pages) {}
 
   PagesResult install(PageNumber first, uint32_t count, const std::byte* bytes) noexcept override;
   PagesResult move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept override;
@@ -79,7 +81,11 @@ class UffdPageMapper final : public PageMapper {
   std::byte* address_of(StagingPlace at) const {
     return staging_ + ((uint64_t{at.slot.value} * cluster_pages_ + at.position) << kPageShift);
   }
+  PagesResult move(std::byte* to, std::byte* from, uint32_t count, Holes holes) const noexcept;
+  bool has_moved(const std::byte* to, const std::byte* from) const noexcept;
+
   const Userfaultfd& uffd_;
+  const Pagemap& pagemap_;
   std::byte* const pages_;
   std::byte* const staging_;
   const uint32_t cluster_pages_;

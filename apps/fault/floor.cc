@@ -56,8 +56,8 @@ Result<void> prepare(const WorkerOptions& options) {
     return fail(ErrorCode::kUnsupported, "no signal delivery here; the floor needs it");
   static Ground storage;
   ground = &storage;
-  TIARA_TRY(tiara::fault::Userfaultfd uffd, residency::open_for(choice));
-  ground->uffd.emplace(std::move(uffd));
+  TIARA_TRY(residency::KernelAccess kernel, residency::open_for(choice));
+  ground->uffd.emplace(std::move(kernel.uffd));
   const Bytes size{round_up(options.data.value, kRun)};
   TIARA_TRY(ground->region, os::Mapping::anonymous(size));
   TIARA_TRY(ground->source, os::Mapping::anonymous(size));

@@ -28,7 +28,7 @@ using residency::Locked;
 // What acquire_privileged() got, until start() uses it. Static storage: the process has one far memory.
 struct Acquired {
   residency::KernelChoice choice;
-  std::optional<fault::Userfaultfd> uffd;
+  std::optional<residency::KernelAccess> kernel;
   std::unique_ptr<residency::StoreConnection> connection;
   residency::PageTrace trace;
 };
@@ -47,12 +47,12 @@ Result<void> acquire_locked(const Config& config) {
   Acquired& mine = acquired();
   if (mine.connection) return {};
   TIARA_TRY(mine.choice, residency::choose_for_kernel(config));
-  TIARA_TRY(fault::Userfaultfd uffd, residency::open_for(mine.choice));
+  TIARA_TRY(residency::KernelAccess kernel, residency::open_for(mine.choice));
   if (!config.trace_path.empty()) {
     TIARA_TRY(mine.trace, residency::PageTrace::open(config.trace_path));
   }
   TIARA_TRY(mine.connection, residency::make_store(config));
-  mine.uffd.emplace(std::move(uffd));
+  mine.kernel.emplace(std::move(kernel));
   return {};
 }
 
@@ -118,6 +118,7 @@ Result<void> FarMemory::State::set_going(residency::StoreConnection& connection)
     if (descriptor >= 0 && descriptor_count < kMaxDescriptors) descriptors[descriptor_count++] = descriptor;
   };
   remember(space->uffd().descriptor());
+  remember(space->kernel().pagemap.descriptor());
   for (const int descriptor : connection.descriptors()) remember(descriptor);
   const auto keep_house = [](void* of) { static_cast<residency::StoreConnection*>(of)->keep_house(); };
   TIARA_TRY_VOID(space->start_threads(*config, all_descriptors(), {keep_house, &connection}));
@@ -127,9 +128,9 @@ Result<void> FarMemory::State::set_going(residency::StoreConnection& connection)
 
 Result<void> FarMemory::State::become_pager(stats::ProcessStats& own) {
   std::unique_ptr<residency::StoreConnection>& connection = acquired().connection;
-  TIARA_TRY(fault::Userfaultfd uffd, residency::open_for(space->choice()));
+  TIARA_TRY(residency::KernelAccess kernel, residency::open_for(space->choice()));
   TIARA_TRY(auto connected, connection->connect_in_child());
-  TIARA_TRY(FarSpace* inherited, FarSpace::inherit(*space, *config, std::move(uffd), connected->store(), own));
+  TIARA_TRY(FarSpace* inherited, FarSpace::inherit(*space, *config, std::move(kernel), connected->store(), own));
   // The parent's connection is neither closed nor destroyed here: what it speaks to is the parent's.
   (void)connection.release();
   connection = std::move(connected);
@@ -149,9 +150,12 @@ void FarMemory::forget_acquired_in_child() noexcept {
   if (!parents.connection) return;
   // Raw closes, and neither is destroyed: what the connection speaks to is the parent's.
   for (const int descriptor : parents.connection->descriptors()) syscall(SYS_close, descriptor);
-  if (parents.uffd) syscall(SYS_close, parents.uffd->descriptor());
-  if (parents.uffd) (void)parents.uffd->release().release();
-  parents.uffd.reset();
+  if (parents.kernel) {
+    syscall(SYS_close, parents.kernel->uffd.descriptor());
+    if (parents.kernel->pagemap.descriptor() >= 0) syscall(SYS_close, parents.kernel->pagemap.descriptor());
+    parents.kernel->forget();
+  }
+  parents.kernel.reset();
   (void)parents.connection.release();
 }
 
@@ -178,7 +182,7 @@ Result<FarMemory*> FarMemory::start(const Config& config, stats::ProcessStats& s
   if (stats.started_ns.load() == 0) stats.started_ns.store(static_cast<uint64_t>(os::monotonic_now().count()));
   stats.state.store(static_cast<uint32_t>(stats::ProcessState::kRunning), std::memory_order_relaxed);
   TIARA_TRY(State* state, residency::make_near_object<State>());
-  TIARA_TRY(state->space, FarSpace::create(config, mine.choice, std::move(*mine.uffd), mine.connection->store(),
+  TIARA_TRY(state->space, FarSpace::create(config, mine.choice, std::move(*mine.kernel), mine.connection->store(),
                                            mine.connection->max_pages(), stats));
   state->config = new Config(config);
   state->space->pager().record_arrivals(std::move(mine.trace));
@@ -328,7 +332,7 @@ bool FarMemory::after_fork_in_child(stats::ProcessStats& (*claim_stats)()) noexc
     // in is shared, and stays.
     for (const int descriptor : state_->all_descriptors())
       if (!acquired().connection->is_shared_with_child(descriptor)) syscall(SYS_close, descriptor);
-    (void)state_->space->uffd().release().release();
+    state_->space->kernel().forget();
     state_->descriptor_count = 0;
     const auto became = state_->become_pager(claim_stats());
     if (became) {
@@ -351,11 +355,12 @@ void FarMemory::become_watcher(bool was_pager) noexcept {
     fault::restore_signals(state_->fork_mask);
   } else if (state_->child.is_watching()) {
     // A grandchild: its copy of the range is not watched by its parent's descriptor.
-    state_->child.begin(space, true, std::array{space.uffd().descriptor()});
+    state_->child.begin(space, true, std::array{space.uffd().descriptor(), space.kernel().pagemap.descriptor()});
   }
   state_->descriptor_count = 0;
-  if (state_->child.is_watching() && space.uffd().descriptor() >= 0)
-    state_->descriptors[state_->descriptor_count++] = space.uffd().descriptor();
+  if (state_->child.is_watching())
+    for (const int descriptor : {space.uffd().descriptor(), space.kernel().pagemap.descriptor()})
+      if (descriptor >= 0) state_->descriptors[state_->descriptor_count++] = descriptor;
   // What is left is plain memory, unless it is watched.
   if (!state_->child.is_watching()) mode_ = DeliveryMode::kMessage;
 }

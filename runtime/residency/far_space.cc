@@ -113,17 +113,19 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
   return choice;
 }
 
-Result<fault::Userfaultfd> open_for(const KernelChoice& choice) {
+Result<KernelAccess> open_for(const KernelChoice& choice) {
   using fault::Delivery;
-  return fault::Userfaultfd::open(
-      choice.delivery, bit_count(UFFD_FEATURE_SIGBUS, choice.delivery == Delivery::kSignal) |
-                           bit_count(UFFD_FEATURE_SIGBUS_USER, choice.delivery == Delivery::kHybrid) |
-                           bit_count(UFFD_FEATURE_THREAD_ID, fault::sends_messages(choice.delivery)) |
-                           bit_count(UFFD_FEATURE_PAGEFAULT_FLAG_WP, choice.has_write_protect) |
-                           bit_count(UFFD_FEATURE_MOVE, choice.has_move));
+  TIARA_TRY(fault::Userfaultfd uffd,
+            fault::Userfaultfd::open(
+                choice.delivery, bit_count(UFFD_FEATURE_SIGBUS, choice.delivery == Delivery::kSignal) |
+                                     bit_count(UFFD_FEATURE_SIGBUS_USER, choice.delivery == Delivery::kHybrid) |
+                                     bit_count(UFFD_FEATURE_THREAD_ID, fault::sends_messages(choice.delivery)) |
+                                     bit_count(UFFD_FEATURE_PAGEFAULT_FLAG_WP, choice.has_write_protect) |
+                                     bit_count(UFFD_FEATURE_MOVE, choice.has_move)));
+  return KernelAccess{std::move(uffd), fault::Pagemap::open()};
 }
 
-Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& choice, fault::Userfaultfd uffd,
+Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& choice, KernelAccess kernel,
                                    pagetable::PageStore& store, PageCount max_pages, stats::ProcessStats& stats) {
   const PagerOptions options = options_of(config, choice.unmap_by);
   const uint64_t cluster = directory_cluster_pages(options.evict_cluster);
@@ -138,19 +140,19 @@ Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& cho
   TIARA_TRY(os::Mapping staging, reserve(memory.staging.range_size(), PROT_READ | PROT_WRITE));
   TIARA_TRY(RangeAllocator ranges, RangeAllocator::create(PageCount{pages}));
   TIARA_TRY(fault::SignalStacks stacks, fault::SignalStacks::create());
-  TIARA_TRY_VOID(uffd.register_range(reservation->span(), choice.has_write_protect));
-  TIARA_TRY_VOID(uffd.register_range(staging.span(), choice.has_write_protect));
-  Parts parts{choice,           std::move(uffd),   std::move(*reservation), std::move(staging),
+  TIARA_TRY_VOID(kernel.uffd.register_range(reservation->span(), choice.has_write_protect));
+  TIARA_TRY_VOID(kernel.uffd.register_range(staging.span(), choice.has_write_protect));
+  Parts parts{choice,           std::move(kernel), std::move(*reservation), std::move(staging),
               std::move(memory), std::move(ranges), std::move(stacks),       options};
   return make_near_object<FarSpace>(std::move(parts), store, stats);
 }
 
 FarSpace::FarSpace(Parts&& parts, pagetable::PageStore& store, stats::ProcessStats& stats) noexcept
-    : choice_(parts.choice), uffd_(std::move(parts.uffd)), base_(parts.reservation.data()),
+    : choice_(parts.choice), kernel_(std::move(parts.kernel)), base_(parts.reservation.data()),
       size_(parts.reservation.size()),
-      mapper_(uffd_, base_, parts.staging.data(), parts.memory.directory.cluster_pages()),
+      mapper_(kernel_.uffd, kernel_.pagemap, base_, parts.staging.data(), parts.memory.directory.cluster_pages()),
       pager_(std::move(parts.memory), mapper_, store, stats, parts.options),
-      messages_(uffd_, base_, size_, pager_.resolver()), signal_stacks_(std::move(parts.signal_stacks)),
+      messages_(kernel_.uffd, base_, size_, pager_.resolver()), signal_stacks_(std::move(parts.signal_stacks)),
       keeper_(pager_), ranges_(std::move(parts.ranges)) {
   parts.reservation.release();
   parts.staging.release();
@@ -276,7 +278,7 @@ void FarSpace::reclaim_foreign(std::span<std::byte> pages) noexcept {
   TIARA_CHECK(fresh == address);
   (void)os::raw_madvise(address, length, MADV_NOHUGEPAGE);
   TIARA_CHECK(os::raw_madvise(address, length, MADV_DONTFORK) == 0);
-  TIARA_CHECK(uffd_.register_range({address, length}, choice_.has_write_protect).has_value());
+  TIARA_CHECK(kernel_.uffd.register_range({address, length}, choice_.has_write_protect).has_value());
   pager_.change_flags(range, 0, fault::kForeign);
   TIARA_CHECK(os::raw_mprotect(address, length, PROT_READ | PROT_WRITE) == 0);
 }
@@ -310,19 +312,19 @@ void FarSpace::set_inherited(bool is_inherited) noexcept {
   TIARA_CHECK(advised.has_value());
 }
 
-Result<FarSpace*> FarSpace::inherit(FarSpace& parent, const Config& config, fault::Userfaultfd uffd,
+Result<FarSpace*> FarSpace::inherit(FarSpace& parent, const Config& config, KernelAccess kernel,
                                     pagetable::PageStore& store, stats::ProcessStats& stats) {
   const PagerOptions options = options_of(config, parent.choice_.unmap_by);
   const PageCount pages{parent.size_ >> kPageShift};
   // Everything that threads of the parent were in the middle of is made anew, and what they know of pages is kept.
   TIARA_TRY(Pager::Memory memory, Pager::create_memory(pages, options));
   TIARA_TRY(os::Mapping staging, reserve(memory.staging.range_size(), PROT_READ | PROT_WRITE));
-  TIARA_TRY_VOID(uffd.register_range(staging.span(), parent.choice_.has_write_protect));
+  TIARA_TRY_VOID(kernel.uffd.register_range(staging.span(), parent.choice_.has_write_protect));
   TIARA_TRY_VOID(parent.for_each_own_run([&](std::span<std::byte> run) {
-    return uffd.register_range(run, parent.choice_.has_write_protect);
+    return kernel.uffd.register_range(run, parent.choice_.has_write_protect);
   }));
   Parts parts{parent.choice_,
-              std::move(uffd),
+              std::move(kernel),
               os::Mapping(parent.base_, parent.size_),
               std::move(staging),
               std::move(memory),
@@ -333,7 +335,7 @@ Result<FarSpace*> FarSpace::inherit(FarSpace& parent, const Config& config, faul
   parts.signal_stacks.after_fork_in_child();
   TIARA_TRY(FarSpace* space, make_near_object<FarSpace>(std::move(parts), store, stats));
   space->has_foreign_.store(parent.has_foreign(), std::memory_order_relaxed);
-  settle_inherited_pages(space->pager_, space->high_water(), space->base_);
+  settle_inherited_pages(space->pager_, space->high_water(), space->base_, space->kernel_.pagemap);
   space->set_inherited(false);
   return space;
 }

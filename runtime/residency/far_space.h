@@ -32,7 +32,17 @@ struct KernelChoice {
 };
 // What `config` asks for, as far as this kernel has it; an error names what is missing.
 Result<KernelChoice> choose_for_kernel(const Config& config);
-Result<fault::Userfaultfd> open_for(const KernelChoice& choice);
+// What a pager holds open of the kernel; opened before privileges are dropped.
+struct KernelAccess {
+  fault::Userfaultfd uffd;
+  fault::Pagemap pagemap;
+  // Both are the parent's, in a forked child that has closed them: never to be closed by their owners again.
+  void forget() noexcept {
+    (void)uffd.release().release();
+    (void)pagemap.release().release();
+  }
+};
+Result<KernelAccess> open_for(const KernelChoice& choice);
 
 // Runs about once a second in a thread of ours.
 struct Housekeeping {
@@ -44,11 +54,11 @@ class FarSpace {
  public:
   // `store`'s page numbers are below `max_pages`; the reservation may be smaller. `store` and `stats` are borrowed
   // for ever. Threads are started by start_threads().
-  static Result<FarSpace*> create(const Config& config, const KernelChoice& choice, fault::Userfaultfd uffd,
+  static Result<FarSpace*> create(const Config& config, const KernelChoice& choice, KernelAccess kernel,
                                   pagetable::PageStore& store, PageCount max_pages, stats::ProcessStats& stats);
   // In a forked child: far memory of its own, over the addresses and the pages that it inherited from `parent`'s.
   // `parent` is left behind; what of it is inherited is moved out. `store` holds the copy of the parent's pages.
-  static Result<FarSpace*> inherit(FarSpace& parent, const Config& config, fault::Userfaultfd uffd,
+  static Result<FarSpace*> inherit(FarSpace& parent, const Config& config, KernelAccess kernel,
                                    pagetable::PageStore& store, stats::ProcessStats& stats);
   Result<void> start_threads(const Config& config, std::span<const int> watched_descriptors,
                              Housekeeping keep_house = {});
@@ -88,8 +98,9 @@ class FarSpace {
   Lock& lock() noexcept { return lock_; }
 
   Pager& pager() noexcept { return pager_; }
-  const fault::Userfaultfd& uffd() const noexcept { return uffd_; }
-  fault::Userfaultfd& uffd() noexcept { return uffd_; }
+  const KernelAccess& kernel() const noexcept { return kernel_; }
+  KernelAccess& kernel() noexcept { return kernel_; }
+  const fault::Userfaultfd& uffd() const noexcept { return kernel_.uffd; }
   fault::SignalStacks& signal_stacks() noexcept { return signal_stacks_; }
   PageNumber high_water() const noexcept { return ranges_.high_water(); }
   bool has_foreign() const noexcept { return has_foreign_.load(std::memory_order_relaxed); }
@@ -99,7 +110,7 @@ class FarSpace {
   friend Result<T*> make_near_object(Arguments&&...);
   struct Parts {
     KernelChoice choice;
-    fault::Userfaultfd uffd;
+    KernelAccess kernel;
     os::Mapping reservation;
     os::Mapping staging;
     Pager::Memory memory;
@@ -116,7 +127,7 @@ class FarSpace {
   PageRange range_of(std::span<std::byte> pages) const noexcept { return pages_of(pages.data(), pages.size()); }
 
   const KernelChoice choice_;
-  fault::Userfaultfd uffd_;
+  KernelAccess kernel_;
   std::byte* const base_;
   const size_t size_;
   fault::UffdPageMapper mapper_;

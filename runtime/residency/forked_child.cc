@@ -33,21 +33,22 @@ alignas(kPageSize) constinit const std::byte kZeroPage[kPageSize] = {};
 void ForkedChild::begin(FarSpace& space, bool was_anything_away, std::span<const int> inherited) noexcept {
   space_ = &space;
   // Raw closes: these descriptors are guarded against the program's own close().
-  for (const int descriptor : inherited) syscall(SYS_close, descriptor);
-  (void)space.uffd().release().release();  // closed above or here, never by its owner again
+  for (const int descriptor : inherited)
+    if (descriptor >= 0) syscall(SYS_close, descriptor);
+  space.kernel().forget();
   if (!was_anything_away) return;
   is_watching_ = true;
   auto own = open_for({space.delivery(), UnmapBy::kCopy, false});
   const std::span<std::byte> used = space.reservation().first(space.high_water().value << kPageShift);
   // A program that dropped its privileges may be refused. Then nothing of the range may be read at all: a page that
   // is away must not look like zeros.
-  if (!own || !own->register_range(used, false)) {
+  if (!own || !own->uffd.register_range(used, false)) {
     LogLine("a forked child cannot watch its far memory (userfaultfd was refused); touching it is a segmentation fault")
         .write();
     TIARA_CHECK(os::raw_mprotect(used.data(), used.size(), PROT_NONE) == 0);
     return;
   }
-  space.uffd() = std::move(*own);
+  space.kernel() = std::move(*own);
   if (fault::sends_messages(space.delivery()))
     TIARA_CHECK(fault::spawn_service_thread("tiara-fault", run_handler, this).has_value());
 }
@@ -69,9 +70,8 @@ bool ForkedChild::is_away(PageNumber page) const noexcept {
 fault::Resolution ForkedChild::resolve(PageNumber page) noexcept {
   if (load(space_->pager().parts().directory.word(page)).has(fault::kForeign)) return fault::Resolution::kForeign;
   std::byte* const address = space_->reservation().data() + (page.value << kPageShift);
-  // Present already: another thread of the child was faster.
-  unsigned char is_present = 0;
-  if (mincore(address, kPageSize, &is_present) == 0 && (is_present & 1) != 0) {
+  // Here already, or in the kernel's swap: another thread of the child was faster.
+  if (space_->kernel().pagemap.has_bytes(address)) {
     space_->uffd().wake(address, kPageSize);
     return fault::Resolution::kMapped;
   }

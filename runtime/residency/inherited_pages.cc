@@ -1,7 +1,5 @@
 #include "runtime/residency/inherited_pages.h"
 
-#include <sys/mman.h>
-
 #include "fault-handler/contention.h"
 #include "fault-handler/stop.h"
 
@@ -12,11 +10,6 @@ using fault::PageState;
 using fault::PageWord;
 using fault::load;
 using enum fault::PageState;
-
-bool is_mapped(const std::byte* page) noexcept {
-  unsigned char residency = 0;
-  return mincore(const_cast<std::byte*>(page), kPageSize, &residency) == 0 && (residency & 1) != 0;
-}
 
 // The owner of a page that was away, stopped by the fork, may have been discarding it: the store knows how far it came.
 bool is_stored(Pager& pager, PageNumber page) noexcept {
@@ -31,19 +24,20 @@ bool is_stored(Pager& pager, PageNumber page) noexcept {
   return got.present != 0;
 }
 
-PageWord settled(Pager& pager, PageNumber page, PageWord seen, const std::byte* address) noexcept {
+PageWord settled(Pager& pager, PageNumber page, PageWord seen, const std::byte* address,
+                 const fault::Pagemap& pagemap) noexcept {
   const PageWord idle = seen.without(fault::kBusy | fault::kWaiters | fault::kWriting);
   const bool was_owned = seen.has(fault::kBusy);
   switch (seen.state()) {
     case kUntouched:
     case kPoisoned: return idle;
     case kFetching:
-      if (is_mapped(address)) return idle.in(kResident);
+      if (pagemap.has_bytes(address)) return idle.in(kResident);
       return idle.in(seen.has(fault::kHasFrame) ? kRemote : kUntouched);
     case kResident:
       if (!was_owned) return idle;
       // Perhaps a discard that was cut off: what is mapped is the truth, what the node has is not asked for again.
-      return idle.without(fault::kHasFrame).in(is_mapped(address) ? kResident : kUntouched);
+      return idle.without(fault::kHasFrame).in(pagemap.has_bytes(address) ? kResident : kUntouched);
     case kRemote:
       if (!was_owned) return idle;
       // The store was copied a moment before the fork: what a discard did to it in between, only the parent's has seen.
@@ -58,14 +52,15 @@ PageWord settled(Pager& pager, PageNumber page, PageWord seen, const std::byte* 
 
 }  // namespace
 
-void settle_inherited_pages(Pager& pager, PageNumber end, const std::byte* base) noexcept {
+void settle_inherited_pages(Pager& pager, PageNumber end, const std::byte* base,
+                            const fault::Pagemap& pagemap) noexcept {
   fault::PageDirectory& directory = pager.parts().directory;
   for (PageNumber page{0}; page < end; page = page + PageCount{1}) {
     if (directory.position_of(page) == 0) directory.cluster(directory.cluster_of(page)).reset_after_fork();
     fault::AtomicPageWord& word = directory.word(page);
     const PageWord seen = load(word);
     if (seen.raw() == 0) continue;
-    const PageWord now = settled(pager, page, seen, base + (page.value << kPageShift));
+    const PageWord now = settled(pager, page, seen, base + (page.value << kPageShift), pagemap);
     word.store(now.raw(), std::memory_order_relaxed);  // one thread
     if (now.state() == kUntouched || now.state() == kPoisoned) continue;
     pager.parts().account(kUntouched, now.state(), 1);

@@ -46,12 +46,12 @@ Ending end_of(Run ending) {
     config.local.fraction = 0.25;
     auto choice = residency::choose_for_kernel(config);
     if (!choice) _exit(77);
-    auto uffd = residency::open_for(*choice);
-    if (!uffd) _exit(77);
+    auto kernel = residency::open_for(*choice);
+    if (!kernel) _exit(77);
     static ArrayPageStore store(PageCount{1 << 14});
     strcpy(process_stats.node, "test:");
     constexpr PageCount kMost{1 << 14};
-    auto made = residency::FarSpace::create(config, *choice, std::move(*uffd), store, kMost, process_stats);
+    auto made = residency::FarSpace::create(config, *choice, std::move(*kernel), store, kMost, process_stats);
     if (!made) _exit(77);
     space = *made;
     EXPECT(fault::install_sigbus_handler(on_sigbus).has_value());

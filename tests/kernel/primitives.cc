@@ -231,7 +231,8 @@ void a_page_shared_after_fork_is_unshared_unless_its_access_is_taken_away() {
     (void)!read(done[0], &byte, 1);  // lives until the parent has looked
     _exit(0);
   }
-  fault::UffdPageMapper mapper(pair.uffd, pair.far.data(), pair.staging.data(), 16);
+  const fault::Pagemap pagemap = fault::Pagemap::open();
+  fault::UffdPageMapper mapper(pair.uffd, pagemap, pair.far.data(), pair.staging.data(), 16);
   const fault::StagingSlot slot{0};
   EXPECT(mapper.move_out(PageNumber{0}, 1, {slot, 0}).status == IoStatus::kBusy);
   // As an unmap on another thread does while the evictor owns the page: no fault, and the page stays.

@@ -37,7 +37,7 @@ struct Child {
     pager.parts().directory.hash(PageNumber{page}) = hash_page(bytes);
   }
   void map_page(uint64_t page) { memory.data()[page << kPageShift] = std::byte{1}; }
-  void settle() { settle_inherited_pages(pager, PageNumber{16}, memory.data()); }
+  void settle() { settle_inherited_pages(pager, PageNumber{16}, memory.data(), fault::Pagemap::open()); }
   PageWord word(uint64_t page) { return fault::load(pager.parts().directory.word(PageNumber{page})); }
 
   PagerOptions options = small_options();
