@@ -1,7 +1,7 @@
 // From a caller's request to the frame and the payload that travel.
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 #include <optional>
 
 #include "nic/transport/channel.h"
@@ -29,10 +29,7 @@ inline std::optional<Refusal> make_frame(const Request& request, size_t reply_ro
 
 // `out` has room for all parts: make_frame() has accepted the request.
 inline void copy_payload(const Request& request, std::byte* out) noexcept {
-  for (const auto part : request.payload) {
-    std::memcpy(out, part.data(), part.size());
-    out += part.size();
-  }
+  for (const auto part : request.payload) out = std::copy(part.begin(), part.end(), out);
 }
 
 inline Reply refused(Refusal reason) noexcept {

@@ -1,7 +1,6 @@
 #include "nic/transport/tcp_channel.h"
 
 #include <algorithm>
-#include <cstring>
 #include <sys/mman.h>
 
 #include "nic/node/lease.h"
@@ -151,7 +150,7 @@ bool TcpChannel::deliver(const wire::ReplyFrame& frame, std::span<const std::byt
       break;
   }
   happens_after(&slot);  // the answer is to what was sent, by whichever thread
-  std::memcpy(slot.reply_room.data(), bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), slot.reply_room.begin());
   slot.outcome = frame.outcome;
   slot.state.store(static_cast<uint32_t>(SlotState::kDone), std::memory_order_release);  // pairs with is_answered()
   if (state == static_cast<uint32_t>(SlotState::kAwaited)) os::futex_wake_all(slot.state, FutexScope::kPrivate);

@@ -45,7 +45,7 @@ select b, c from t order by b limit 5 offset 7000;
 """.replace("COUNT", "1000000" if FULL else "40000")
 
 
-AWK = "NR<=COUNT{a[$0]=NR; n+=length($0)} END{print n, length(a)}".replace("COUNT", "3000000" if FULL else "12000")
+AWK = "NR<=COUNT{a[$0]=NR; n+=length($0)} END{print n, length(a)}".replace("COUNT", "3000000" if FULL else "40000")
 
 
 def lines_file(folder):

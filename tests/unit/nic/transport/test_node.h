@@ -2,7 +2,7 @@
 #pragma once
 
 #include <atomic>
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -25,7 +25,7 @@ inline Outcome echo(const Invocation& invocation) noexcept {
     outcome.code = static_cast<uint16_t>(Fault::kReplyBounds);
     return outcome;
   }
-  std::memcpy(invocation.reply.data(), invocation.payload.data(), invocation.payload.size());
+  std::copy(invocation.payload.begin(), invocation.payload.end(), invocation.reply.begin());
   outcome.status = Status::kOk;
   outcome.reply_bytes = invocation.payload.size();
   for (const uint64_t argument : invocation.arguments) outcome.results[0] += argument;
