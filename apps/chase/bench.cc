@@ -29,6 +29,7 @@ struct BenchOptions {
   double seconds = 2;
   uint64_t seed = 1;
   bool is_smoke = false, is_worker = false, follows = false;
+  std::string order = "turn";
   std::string json_path;
   ConfigOptions config;
 };
@@ -39,6 +40,9 @@ void add_options(CommandLine& app, BenchOptions& options) {
       ->option_text("P")
       ->range(1, 100);
   app.add_option("--hops", options.hops, "pointers of a list (default 10)")->option_text("N")->range(1, 32);
+  app.add_option("--order", options.order,
+                 "walk the lists each in its turn, all of it away by then, or at random (default turn)")
+      ->one_of({"turn", "random"});
   app.add_option("--one-way", options.delays, "delays that are added each way, to all alike (default 0ns,2us,10us)")
       ->comma_separated()
       ->option_text("TIME,...");
@@ -77,7 +81,7 @@ Result<nlohmann::json> run_contestant(const BenchOptions& options, const Config&
   ChildOptions child{.path = "/proc/self/exe",
                      .arguments = {"tiara", "bench", "chase", "--worker", "--data", options.data, "--hops",
                                    std::to_string(options.hops), "--seconds", fmt::format("{}", options.seconds),
-                                   "--seed", std::to_string(options.seed)},
+                                   "--seed", std::to_string(options.seed), "--order", options.order},
                      .environment = runtime_environment(config, library),
                      .death_signal = SIGKILL};
   if (follows) child.arguments.emplace_back("--follow");
@@ -138,8 +142,12 @@ int bench_main(int argc, char** argv) {
   const auto data = parse_bytes(options.data);
   if (!data) return complain(kExitUsage, data.error().message);
   if (options.is_worker)
-    return run_worker({*data, options.hops, options.follows,
-                       std::chrono::milliseconds(std::llround(options.seconds * 1000)), options.seed});
+    return run_worker({.data = *data,
+                       .hops = options.hops,
+                       .follows = options.follows,
+                       .order = options.order == "random" ? Order::kRandom : Order::kInTurn,
+                       .duration = std::chrono::milliseconds(std::llround(options.seconds * 1000)),
+                       .seed = options.seed});
   const auto rows = run_all(options);
   if (!rows) return complain(kExitFailure, rows.error().message);
   uint64_t wrong = 0;
@@ -153,6 +161,7 @@ int bench_main(int argc, char** argv) {
                             {{"data", options.data},
                              {"local_percent", options.percent},
                              {"hops", options.hops},
+                             {"order", options.order},
                              {"seconds", options.seconds},
                              {"seed", options.seed}}},
                            {"rows", *rows},

@@ -59,6 +59,12 @@ Lists build(Object* objects, uint64_t pages, const WorkerOptions& options) {
   return lists;
 }
 
+uint64_t walk(const volatile Object* object) {
+  uint64_t sum = 0;
+  for (; object != nullptr; object = object->next) sum += object->value;
+  return sum;
+}
+
 uint64_t fetches() {
   tiara_stats stats{};
   stats.size = sizeof stats;
@@ -86,16 +92,20 @@ int run_worker(const WorkerOptions& options) {
       return 1;
     }
   }
+  // Twice through all lists, so that every page has left once: before that the node does not have it to look at.
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < 2 * lists.heads.size(); ++i) {
+    const uint64_t list = i % lists.heads.size();
+    wrong += walk(lists.heads[list]) != lists.sum_of(list, options.hops);
+  }
   LatencyHistogram walks;
   std::mt19937_64 random(options.seed + 1);
-  uint64_t wrong = 0;
   const uint64_t before = fetches();
+  uint64_t turn = 0;
   for (const auto end = Clock::now() + options.duration; Clock::now() < end;) {
-    const uint64_t list = random() % lists.heads.size();
+    const uint64_t list = (options.order == Order::kRandom ? random() : turn++) % lists.heads.size();
     const auto start = Clock::now();
-    uint64_t sum = 0;
-    for (const volatile Object* object = lists.heads[list]; object != nullptr; object = object->next)
-      sum += object->value;
+    const uint64_t sum = walk(lists.heads[list]);
     walks.record(static_cast<uint64_t>((Clock::now() - start).count()));
     wrong += sum != lists.sum_of(list, options.hops);
   }

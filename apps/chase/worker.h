@@ -8,10 +8,15 @@
 
 namespace tiara::apps::chase {
 
+// In turn: with less memory than data, every page of a list has left before the list's turn comes again. At random:
+// some pages of a list are here.
+enum class Order : uint8_t { kInTurn, kRandom };
+
 struct WorkerOptions {
   Bytes data;             // all objects
   uint32_t hops = 10;     // a list has one object more
   bool follows = false;   // say tiara_follow
+  Order order = Order::kInTurn;
   std::chrono::milliseconds duration{2000};
   uint64_t seed = 1;
 };
