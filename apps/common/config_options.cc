@@ -33,6 +33,7 @@ constexpr ConfigOption kOptions[] = {
      "pages evicted in one step, 1 to 64 (default 64 when copying, 16 when moving)"},
     {"policy", "TIARA_POLICY", "NAME", "what leaves first: clock (default), s3fifo or fifo"},
     {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential and strided streams (default on)"},
+    {"heat", "TIARA_HEAT", "on|off", "keep pages that come back again and again (default on)"},
     {"second-chance", "TIARA_SECOND_CHANCE", "on|off", "take pages back from staging (default on)"},
     {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off",
      "do not write back what did not change (default on)"},

@@ -56,6 +56,7 @@ PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
                                                        : kMovedCluster;
   options.policy = config.policy;
   options.readahead = config.readahead;
+  options.heat = config.heat;
   options.second_chance = config.second_chance;
   options.contended_bound = config.node_timeout;
   options.write_back = {config.clean_detection, config.zero_detection};

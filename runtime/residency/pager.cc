@@ -47,11 +47,11 @@ Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& 
 Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& store, stats::ProcessStats& stats,
              const PagerOptions& options) noexcept
     : options_(options), memory_(std::move(memory)), pins_(memory_.pins),
+      heat_(options.heat && options.policy != EvictionPolicy::kFifo ? &memory_.heat : nullptr),
       parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_,
              options.contended_bound},
       resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
-      evictor_(parts_, pins_, memory_.order, options.policy == EvictionPolicy::kFifo ? nullptr : &memory_.heat,
-               options.unmap_by, std::max(options.evict_cluster, 1u),
+      evictor_(parts_, pins_, memory_.order, heat_, options.unmap_by, std::max(options.evict_cluster, 1u),
                options.write_back),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
@@ -80,8 +80,10 @@ void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
   fault::ClusterWord& word = parts_.directory.cluster(cluster);
   word.set_arrival(fetches_.load(std::memory_order_relaxed));
   if (word.try_mark_queued()) memory_.order.push(cluster, how);
-  if (how == fault::Arrival::kNew) memory_.heat.forget(page);
-  else memory_.heat.returned(page);
+  if (heat_ != nullptr) {
+    if (how == fault::Arrival::kNew) heat_->forget(page);
+    else heat_->returned(page);
+  }
   if (trace_.is_recording()) trace_.record(page, how);
 }
 

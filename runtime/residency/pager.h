@@ -28,6 +28,7 @@ struct PagerOptions {
   uint32_t evict_cluster = 16;  // 1 to 64
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;
+  bool heat = true;  // of no effect with EvictionPolicy::kFifo
   bool second_chance = true;
   WriteBackSwitches write_back;
   std::chrono::nanoseconds contended_bound = std::chrono::seconds(30);  // how long a contended node is asked again
@@ -119,6 +120,7 @@ class Pager final : public fault::Residency {
   const PagerOptions options_;
   Memory memory_;
   Pins& pins_;
+  PageHeat* const heat_;  // nullptr: no page stays because it is hot
   std::atomic<uint32_t> fetches_{0};
   const fault::PagerParts parts_;
   fault::Resolver resolver_;

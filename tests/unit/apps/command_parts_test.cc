@@ -30,11 +30,12 @@ Result<Config> config_from(std::vector<std::string> arguments) {
 TEST_CASE("options become the Config that the runtime gets") {
   const auto config = config_from({"--local", "64M", "--fault", "signal", "--second-chance", "off",
                                    "--evict-cluster", "8", "--node-timeout", "1.5s", "--children",
-                                   "near", "--chaos", "7", "--pool", "2G"});
+                                   "near", "--chaos", "7", "--pool", "2G", "--heat", "off"});
   REQUIRE(config);
   CHECK(config->local.bytes == Bytes{64 * kMiB});
   CHECK(config->fault == FaultMode::kSignal);
   CHECK_FALSE(config->second_chance);
+  CHECK_FALSE(config->heat);
   CHECK(config->evict_cluster == 8);
   CHECK(config->node_timeout == milliseconds(1500));
   CHECK(config->children == Children::kNear);
