@@ -1,7 +1,11 @@
 #include "pagetable/remote_page_table.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cinttypes>
@@ -19,7 +23,18 @@ using nic::pool::FailReason;
 // waits for a free slot is not left waiting for ever.
 constexpr uint32_t kLostWrite = UINT32_MAX - 1;
 
-enum class Verdict : uint8_t { kDone, kTryAgain, kOver };
+enum class Verdict : uint8_t { kDone, kTryAgain, kTryLater, kOver };
+
+// Contended: others are at it, and done in a moment. Overloaded: our tenant has used up its operator time and earns
+// more by waiting; kContendedAttempts of these take half a second in all, and callers try again until their bound.
+void pause_before(Verdict verdict, uint32_t attempt) noexcept {
+  if (verdict != Verdict::kTryLater) {
+    sched_yield();
+    return;
+  }
+  const timespec pause{0, static_cast<long>(std::min<uint64_t>(uint64_t{50'000} << std::min(attempt, 20u), 8'000'000))};
+  syscall(SYS_nanosleep, &pause, nullptr);
+}
 
 // What an answer means before its results are looked at. kOver: `status` is the call's result.
 Verdict judge(const nic::Reply& reply, StoreStatus& status) noexcept {
@@ -30,9 +45,13 @@ Verdict judge(const nic::Reply& reply, StoreStatus& status) noexcept {
   switch (reply.outcome.status) {
     case nic::Status::kOk: return Verdict::kDone;
     case nic::Status::kRefused:
+      if (reply.outcome.code == static_cast<uint16_t>(nic::Refusal::kQuota)) {
+        status = StoreStatus::kNodeFull;
+        return Verdict::kOver;
+      }
       if (reply.outcome.code != static_cast<uint16_t>(nic::Refusal::kOverloaded)) break;
       status = StoreStatus::kContended;
-      return Verdict::kTryAgain;
+      return Verdict::kTryLater;
     case nic::Status::kFailed:  // contended; or page numbers out of range, which callers never send
       if (reply.outcome.code != static_cast<uint16_t>(FailReason::kContended)) break;
       status = StoreStatus::kContended;
@@ -147,8 +166,10 @@ ReadResult RemotePageTable::read(PageBatch batch, std::span<std::byte> out) noex
   StoreStatus status = StoreStatus::kContended;
   for (uint32_t attempt = 0; attempt < kContendedAttempts; ++attempt) {
     const nic::Reply reply = channel_.call({operators_.read, space_, arguments}, out);
-    switch (judge(reply, status)) {
-      case Verdict::kTryAgain: sched_yield(); continue;
+    const Verdict verdict = judge(reply, status);
+    switch (verdict) {
+      case Verdict::kTryAgain:
+      case Verdict::kTryLater: pause_before(verdict, attempt); continue;
       case Verdict::kOver: return {status, 0};
       case Verdict::kDone: break;
     }
@@ -169,8 +190,10 @@ ChaseResult RemotePageTable::chase(const Chase& chase, std::span<std::byte> out)
   StoreStatus status = StoreStatus::kContended;
   for (uint32_t attempt = 0; attempt < kContendedAttempts; ++attempt) {
     const nic::Reply reply = channel_.call({operators_.chase, space_, arguments}, out.first(room));
-    switch (judge(reply, status)) {
-      case Verdict::kTryAgain: sched_yield(); continue;
+    const Verdict verdict = judge(reply, status);
+    switch (verdict) {
+      case Verdict::kTryAgain:
+      case Verdict::kTryLater: pause_before(verdict, attempt); continue;
       case Verdict::kOver: return {status, 0};
       case Verdict::kDone: break;
     }
@@ -190,11 +213,13 @@ StoreStatus RemotePageTable::write(PageBatch batch,
   PageSpans spans;
   uint64_t missing = batch.bitmap;
   StoreStatus status = StoreStatus::kOk;
+  Verdict verdict = Verdict::kDone;
   for (uint32_t attempt = 0; missing != 0 && attempt < kContendedAttempts; ++attempt) {
-    if (attempt != 0) sched_yield();
+    if (attempt != 0) pause_before(verdict, attempt);
     const std::array<uint64_t, 2> arguments{batch.first.value, missing};
     const nic::Reply reply = channel_.call(
         {operators_.write, space_, arguments, payload_of(batch, missing, pages, spans)}, {});
+    verdict = judge(reply, status);
     status = judge_write(reply, missing, missing);
     if (status != StoreStatus::kOk && status != StoreStatus::kContended) break;
   }
@@ -221,7 +246,7 @@ StoreStatus RemotePageTable::discard(PageRange range) noexcept {
       if (status == StoreStatus::kOk) continue;
     }
     if (status != StoreStatus::kContended || ++attempts == kContendedAttempts) return status;
-    sched_yield();
+    pause_before(verdict, attempts);
   }
   return StoreStatus::kOk;
 }

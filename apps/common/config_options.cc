@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 namespace tiara::apps {
 namespace {
@@ -46,6 +47,8 @@ constexpr ConfigOption kOptions[] = {
      "system-call instructions outside libc in signal mode: dispatch (default), refuse or ignore"},
     {"children", "TIARA_CHILDREN", "far|near",
      "do child programs get far memory too (default far)"},
+    {"token-file", "TIARA_TOKEN_FILE", "FILE",
+     "file with the token that the node asks for (default: the variable TIARA_TOKEN, or none)"},
     {"node-timeout", "TIARA_NODE_TIMEOUT_MS", "TIME",
      "a node that does not answer for this long is lost, as in 500ms or 30s (default 30s)"},
     {"inject", "TIARA_INJECT", "PLAN",
@@ -112,6 +115,8 @@ Result<Config> ConfigOptions::config() const {
         return fail(ErrorCode::kInvalidInput, "--node-timeout: " + timeout.error().message);
       text = std::to_string(timeout->count());
     }
+    // Programs change their folder, and their children read the file again.
+    if (std::string_view(option.name) == "token-file") text = std::filesystem::absolute(text).string();
     TIARA_TRY(const Config one, parse_one(option, text));
     variables[option.variable] = text;
   }

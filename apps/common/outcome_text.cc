@@ -47,7 +47,8 @@ std::string_view describe(Refusal refusal) {
     case Refusal::kReplyRoom: return "too little room for the reply";
     case Refusal::kRegionUnbound: return "a declared region is not bound, or with less permission";
     case Refusal::kNotAuthorised: return "not authorised";
-    case Refusal::kOverloaded: return "the node is overloaded";
+    case Refusal::kOverloaded: return "the tenant's operator time is used up for now";
+    case Refusal::kQuota: return "the tenant's quota of memory has no room";
   }
   return "an unknown refusal";
 }

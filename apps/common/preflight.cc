@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "apps/common/command.h"
 #include "nic/transport/connect.h"
 #include "runtime/residency/far_space.h"
+#include "runtime/residency/store.h"
 
 namespace tiara::apps {
 namespace {
@@ -28,14 +30,18 @@ std::optional<Obstacle> check_node(const Config& config) {
                     config.node)};
   nic::ConnectOptions options;
   options.node_timeout = std::min(config.node_timeout, kPatience);
+  auto token = residency::read_token(config);
+  if (!token) return Obstacle{exit_status_of(token.error()), token.error().message};
+  options.token = std::move(*token);
   const auto channel = nic::connect(config.node, options);
   const auto info =
       channel ? (*channel)->info() : Result<nic::NodeInfo>(std::unexpected(channel.error()));
   if (!info) {
     if (info.error().code == ErrorCode::kInvalidInput)
       return Obstacle{kExitUsage, fmt::format("--node {}: {}", config.node, info.error().message)};
-    const bool is_forbidden = info.error().code == ErrorCode::kNoPermission;
-    return Obstacle{is_forbidden ? kExitNoPermission : kExitUnavailable, info.error().message};
+    const ErrorCode code = info.error().code;
+    const bool is_refusal = code == ErrorCode::kNoPermission || code == ErrorCode::kResourceExhausted;
+    return Obstacle{is_refusal ? exit_status_of(info.error()) : kExitUnavailable, info.error().message};
   }
   if (info->pool - info->pool_used < kLeastRoom)
     return Obstacle{

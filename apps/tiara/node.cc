@@ -9,6 +9,7 @@
 #include "apps/common/command.h"
 #include "apps/common/command_line.h"
 #include "apps/common/config_options.h"
+#include "apps/common/node_config.h"
 #include "apps/tiara/commands.h"
 #include "nic/engine/jit.h"
 #include "nic/operators/peer_library.h"
@@ -48,7 +49,7 @@ void block_signals() {
 // Other nodes: where they find this one, and where this one finds them.
 struct PeerOptions {
   std::vector<std::string> peers;  // HOST=URL
-  std::string listen, timeout = "2s";
+  std::string timeout = "2s";
 };
 
 Result<nic::PeerConfig> parse_peers(const PeerOptions& options) {
@@ -73,29 +74,40 @@ int complain_of_listening(const char* option, const std::string& url, const Erro
   return complain(is_malformed ? kExitUsage : kExitOsError, fmt::format("{} {}: {}", option, url, error.message));
 }
 
-int serve_until_told(const std::string& url, const std::string& peers_url, const nic::NodeConfig& config,
-                     const nic::ServerConfig& server_config) {
+// Where the node is reached.
+struct Serving {
+  std::vector<std::string> urls;
+  std::string peers_url;  // empty: other nodes do not reach it
+};
+
+int serve_until_told(const Serving& serving, const nic::NodeConfig& config, const nic::ServerConfig& server_config) {
   const auto pages = pagetable::builtin_operators();
   std::vector<nic::BuiltinOperator> builtins(pages.begin(), pages.end());
   if (config.shared.value != 0) std::ranges::copy(nic::peers::builtin_operators(), std::back_inserter(builtins));
   const auto node = nic::MemoryNode::create(config, builtins);
+  if (!node && node.error().code == ErrorCode::kInvalidInput) return complain(kExitUsage, node.error().message);
   if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
   std::unique_ptr<nic::NodeServer> peer_server;
-  if (!peers_url.empty()) {
+  if (!serving.peers_url.empty()) {
     nic::ServerConfig for_peers = server_config;
     for_peers.workers = 1;  // operators of two instructions
     for_peers.serves = nic::SessionKind::kPeer;
-    auto serving = nic::serve(peers_url, **node, for_peers);
-    if (!serving) return complain_of_listening("--peers-listen", peers_url, serving.error());
-    peer_server = std::move(*serving);
+    auto started = nic::serve(serving.peers_url, **node, for_peers);
+    if (!started) return complain_of_listening("--peers-listen", serving.peers_url, started.error());
+    peer_server = std::move(*started);
   }
-  const auto server = nic::serve(url, **node, server_config);
-  if (!server) return complain_of_listening("--listen", url, server.error());
+  std::vector<std::unique_ptr<nic::NodeServer>> servers;
+  for (const std::string& url : serving.urls) {
+    auto started = nic::serve(url, **node, server_config);
+    if (!started) return complain_of_listening("--listen", url, started.error());
+    servers.push_back(std::move(*started));
+  }
   if (peer_server != nullptr)
     fmt::print("tiara node: sharing {} with other nodes at {}\n", format_bytes(config.shared), peer_server->url());
-  fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n",
-             format_bytes((*node)->stats().pool.total.bytes()), (*server)->url(),
-             (*server)->workers(), getpid(), (*server)->moves_bytes_with());
+  for (const auto& server : servers)
+    fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n",
+               format_bytes((*node)->stats().pool.total.bytes()), server->url(), server->workers(), getpid(),
+               server->moves_bytes_with());
   std::fflush(stdout);
   wait_for_signal();
   const auto stats = (*node)->stats();
@@ -107,21 +119,40 @@ int serve_until_told(const std::string& url, const std::string& peers_url, const
   return kExitOk;
 }
 
+// Options say what they say; the rest is the file's.
+Result<void> complete_from(const std::string& path, Serving& serving, std::optional<std::string>& memory,
+                           nic::NodeConfig& config) {
+  TIARA_TRY(NodeFileConfig file, read_node_config(path));
+  if (serving.urls.empty()) serving.urls = std::move(file.listen);
+  if (!memory && file.memory) memory = std::to_string(file.memory->value);
+  config.peer_token = std::move(file.peer_token);
+  config.tenants = std::move(file.tenants);
+  return {};
+}
+
 }  // namespace
 
 int node_main(int argc, char** argv) {
   CommandLine app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
-  std::string url, memory = "0", engine = "auto", lease = "30s", io = "auto";
+  Serving serving;
+  std::optional<std::string> memory;
+  std::string config_file, token_file, engine = "auto", lease = "30s", io = "auto";
   nic::NodeConfig config;
   nic::ServerConfig server;
   bool serves_baselines = false;
   PeerOptions peer_options;
   std::string shared = "0";
-  app.add_option("--listen", url,
+  app.add_option("--listen", serving.urls,
                  "where to serve: shm://PATH, a UNIX socket for processes of this machine, or "
-                 "tcp://HOST:PORT (port 0: any that is free)")
-      ->required()
-      ->option_text("URL");
+                 "tcp://HOST:PORT (port 0: any that is free); may be given several times")
+      ->option_text("URL")
+      ->repeatable();
+  app.add_option("--config", config_file,
+                 "a JSON file with tenants, and with what options do not say")
+      ->option_text("FILE");
+  app.add_option("--token-file", token_file,
+                 "file with the token that clients must bring, on a node without tenants (default: none is asked for)")
+      ->option_text("FILE");
   app.add_option("--memory", memory,
                  "memory for pages and their tables (default: most of what is available)")
       ->option_text("SIZE");
@@ -148,7 +179,7 @@ int node_main(int argc, char** argv) {
   app.add_option("--shared", shared,
                  "memory of the region `shared`, one for all clients and for other nodes (default: none)")
       ->option_text("SIZE");
-  app.add_option("--peers-listen", peer_options.listen,
+  app.add_option("--peers-listen", serving.peers_url,
                  "where other nodes reach the shared region: shm://PATH or tcp://HOST:PORT")
       ->option_text("URL");
   app.add_option("--peer", peer_options.peers,
@@ -163,16 +194,29 @@ int node_main(int argc, char** argv) {
                "also answer raw one-sided reads, which see every client's bytes: only for 'tiara "
                "bench pagewalk'");
   if (const auto status = app.parse(argc, argv)) return *status;
+  if (!config_file.empty()) {
+    const auto completed = complete_from(config_file, serving, memory, config);
+    if (!completed) return complain(kExitUsage, "--config " + completed.error().message);
+  }
+  if (!token_file.empty()) {
+    if (!config.tenants.empty())
+      return complain(kExitUsage, "--token-file is for a node without tenants; each has its own in --config");
+    auto token = read_token_file(token_file);
+    if (!token) return complain(token.error());
+    config.token = std::move(*token);
+  }
+  if (serving.urls.empty())
+    return complain(kExitUsage, "--listen is required: where to serve, as in --listen shm:///run/tiara.sock");
   const auto lease_time = parse_duration(lease);
   if (!lease_time) return complain(kExitUsage, "--lease: " + lease_time.error().message);
   server.lease = *lease_time;
   server.io = *os::parse_io_backend(io);
-  const auto size = parse_bytes(memory);
+  const auto size = parse_bytes(memory.value_or("0"));
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);
   if (size->value != 0 && *size < kMinMemory)
     return complain(
         kExitUsage,
-        fmt::format("--memory {}: too small for a page table and its pages; use {} or more", memory,
+        fmt::format("--memory {}: too small for a page table and its pages; use {} or more", *memory,
                     format_bytes(kMinMemory)));
   config.pool.size = *size;
   config.pool.backing = nic::PoolBacking::kPrivate;
@@ -189,17 +233,18 @@ int node_main(int argc, char** argv) {
   const auto shared_size = parse_bytes(shared);
   if (!shared_size) return complain(kExitUsage, "--shared: " + shared_size.error().message);
   config.shared = *shared_size;
-  if (!peer_options.listen.empty() && shared_size->value == 0)
+  if (!serving.peers_url.empty() && shared_size->value == 0)
     return complain(kExitUsage, "--peers-listen: there is nothing for other nodes to reach; add --shared SIZE");
-  const auto peers = parse_peers(peer_options);
+  auto peers = parse_peers(peer_options);
   if (!peers) return complain(kExitUsage, peers.error().message);
+  peers->token = config.peer_token;
   block_signals();
   if (!peers->peers.empty()) {
     auto set = nic::PeerSet::create(*peers);
     if (!set) return complain(kExitUsage, "--peer: " + set.error().message);
     config.remote = std::move(*set);
   }
-  return serve_until_told(url, peer_options.listen, config, server);
+  return serve_until_told(serving, config, server);
 }
 
 }  // namespace tiara::apps

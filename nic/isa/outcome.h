@@ -41,7 +41,8 @@ enum class Refusal : uint16_t {
   kReplyRoom,         // the caller's room is below the proved reply bound for these arguments
   kRegionUnbound,     // the program declares a region that the node does not bind, or binds with less permission
   kNotAuthorised,
-  kOverloaded,
+  kOverloaded,        // the tenant has used up its operator time for now: try again later
+  kQuota,             // the tenant's quota of memory has no room for what the call may store
 };
 
 // What a run did; the verifier's proved bounds bound each of these.

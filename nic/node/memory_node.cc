@@ -17,14 +17,6 @@ Outcome refusal(Refusal reason) noexcept {
   return outcome;
 }
 
-// Takes as long for a wrong token as for the right one.
-bool tokens_match(std::string_view wanted, std::string_view given) {
-  unsigned difference = wanted.size() == given.size() ? 0 : 1;
-  for (size_t i = 0; i < given.size(); i++)
-    difference |= static_cast<unsigned char>(given[i] ^ (wanted.empty() ? 0 : wanted[i % wanted.size()]));
-  return difference == 0;
-}
-
 InvocationCounts& operator+=(InvocationCounts& sum, const InvocationCounts& more) {
   sum.invocations += more.invocations;
   sum.failed += more.failed;
@@ -32,6 +24,11 @@ InvocationCounts& operator+=(InvocationCounts& sum, const InvocationCounts& more
   sum.refused += more.refused;
   return sum;
 }
+
+// Every table that storing in two leaf tables may need: a call's pages are within 64 page numbers.
+constexpr PageCount kMostTables{2 * pool::kMaxLevels};
+
+constexpr uint32_t kMaxSessions = 4096;  // as many as one server takes connections
 
 }  // namespace
 
@@ -45,6 +42,7 @@ Session::~Session() {
 Outcome Session::invoke(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
                         std::span<std::byte> reply) noexcept {
   const Outcome outcome = run(frame, payload, reply);
+  if (outcome.status == Status::kRefused) tenant_.count(static_cast<Refusal>(outcome.code));
   // Relaxed: figures.
   counters_.invocations.fetch_add(1, std::memory_order_relaxed);
   switch (outcome.status) {
@@ -59,17 +57,19 @@ Outcome Session::invoke(const wire::InvocationFrame& frame, std::span<const std:
 Outcome Session::refuse(Refusal reason) noexcept {
   counters_.invocations.fetch_add(1, std::memory_order_relaxed);
   counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  tenant_.count(reason);
   return refusal(reason);
 }
 
 Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
                      std::span<std::byte> reply) noexcept {
-  if (frame.tenant != tenant_) return refusal(Refusal::kNotAuthorised);
+  if (frame.tenant != tenant_.id()) return refusal(Refusal::kNotAuthorised);
   const bool is_peer = kind_ == SessionKind::kPeer;
   if (frame.operation == kOneSidedRead && !is_peer) return node_.one_sided_read(frame, reply);
-  const OperatorRegistry::Use target = node_.operators_.enter(tenant_, frame.operation);
+  const OperatorRegistry::Use target = node_.operators_.enter(tenant_.id(), frame.operation);
   if (!target.is_valid()) return refusal(Refusal::kUnknownOperator);
   if (is_peer && !target->is_for_peers) return refusal(Refusal::kNotAuthorised);
+  if (target->names_shared && !tenant_.config().may_share) return refusal(Refusal::kNotAuthorised);
   const SpaceTable::Use space = frame.space.value == 0 ? SpaceTable::Use() : node_.spaces_.enter(id_, frame.space);
   if (!space.is_valid() && (target->needs_space || frame.space.value != 0))
     return refusal(Refusal::kUnknownAddressSpace);
@@ -78,43 +78,79 @@ Outcome Session::run(const wire::InvocationFrame& frame, std::span<const std::by
   const Invocation invocation{regions, frame.used_arguments(), payload, reply,
                               is_peer ? nullptr : node_.remote_.get()};
   if (target->native != nullptr) return target->native(invocation);
-  const Outcome outcome = node_.engine_->run(*target->program, invocation);
-  if (target->changes_pool) node_.reap();
+  return run_within_quota(*target.get(), invocation, space.index());
+}
+
+// Memory is held for the most that the call can store, and is what it is afterwards. A call without a payload stores
+// nothing: who is at his quota can still discard. Time is paid for when it has been used.
+Outcome Session::run_within_quota(const OperatorRegistry::Operator& target, const Invocation& invocation,
+                                  uint32_t space) noexcept {
+  const os::Nanoseconds start = tenant_.has_time_quota() ? os::monotonic_now() : os::Nanoseconds{};
+  if (tenant_.has_time_quota() && !tenant_.has_time(start)) return refusal(Refusal::kOverloaded);
+  const bool may_store = target.changes_pool && !invocation.payload.empty();
+  const PageCount most = PageCount{(invocation.payload.size() + kPageSize - 1) >> kPageShift} + kMostTables;
+  if (may_store && !tenant_.try_hold(most)) return refusal(Refusal::kQuota);
+  const Outcome outcome = node_.engine_->run(*target.program, invocation);
+  const uint64_t took = time_ps(outcome.counts, outcome.reply_bytes, node_.device_);
+  counters_.time_ps.fetch_add(took, std::memory_order_relaxed);
+  if (tenant_.has_time_quota()) tenant_.pay(took, start);
+  if (target.changes_pool) {
+    node_.spaces_.settle(space);
+    node_.reap();
+  }
+  if (may_store) tenant_.release(most);
   return outcome;
 }
 
 bool Session::is_repeatable(OperatorId operation) noexcept {
   if (operation == kOneSidedRead) return true;
-  const OperatorRegistry::Use target = node_.operators_.enter(tenant_, operation);
+  const OperatorRegistry::Use target = node_.operators_.enter(tenant_.id(), operation);
   return target.is_valid() && target->is_repeatable;
 }
 
 NodeInfo Session::info() const {
   const PoolStats pool = node_.pool_.stats();
-  return {pool.total.bytes(), pool.in_use.bytes(), node_.pool_.levels(), node_.pool_.max_pages(),
+  // Who has a quota sees that, and nothing of what others have.
+  const bool has_quota = tenant_.limits().frames.value != 0;
+  const PageCount total = has_quota ? tenant_.limits().frames : pool.total;
+  const PageCount used = has_quota ? tenant_.used() : pool.in_use;
+  return {total.bytes(), used.bytes(), node_.pool_.levels(), node_.pool_.max_pages(),
           node_.operators_.builtins()};
 }
 
-Result<AddressSpaceId> Session::create_space(uint64_t max_pages) { return node_.spaces_.create(id_, max_pages); }
-Result<void> Session::destroy_space(AddressSpaceId space) { return node_.spaces_.destroy(id_, space); }
+template <typename T>
+Result<T> Session::counted(Result<T> result) noexcept {
+  if (result) return result;
+  const ErrorCode code = result.error().code;
+  if (code == ErrorCode::kNotFound || code == ErrorCode::kRejected || code == ErrorCode::kNoPermission)
+    tenant_.count(RefusalKind::kAuthority);
+  if (code == ErrorCode::kResourceExhausted) tenant_.count(RefusalKind::kPlaces);
+  return result;
+}
+
+Result<AddressSpaceId> Session::create_space(uint64_t max_pages) {
+  return counted(node_.spaces_.create(id_, tenant_, max_pages));
+}
+Result<void> Session::destroy_space(AddressSpaceId space) { return counted(node_.spaces_.destroy(id_, space)); }
 Result<ClonedSpace> Session::clone_space(AddressSpaceId space, CloneKind kind) {
-  return node_.spaces_.clone(id_, space, kind, [this](uint32_t source, uint32_t target) {
+  return counted(node_.spaces_.clone(id_, space, kind, [this](uint32_t source, uint32_t target) {
     return node_.clone_tables(source, target);
-  });
+  }));
 }
 Result<void> Session::adopt_space(const ClonedSpace& clone) {
-  return node_.spaces_.adopt(id_, clone.space, clone.ticket);
+  return counted(node_.spaces_.adopt(id_, tenant_, clone.space, clone.ticket));
 }
 Result<void> Session::allocate_data(AddressSpaceId space, Bytes size) {
-  return node_.spaces_.allocate_data(id_, space, size);
+  return counted(node_.spaces_.allocate_data(id_, space, size));
 }
 Result<OperatorId> Session::register_operator(std::span<const std::byte> container) {
-  return node_.operators_.add(id_, tenant_, container);
+  return counted(node_.operators_.add(id_, tenant_, container));
 }
 
 void Session::close() {
   if (is_closed_) return;
   is_closed_ = true;
+  tenant_.sessions.fetch_sub(1, std::memory_order_relaxed);
   node_.spaces_.destroy_all_of(id_);
   node_.operators_.release_all_of(id_);
 }
@@ -126,15 +162,17 @@ InvocationCounts Session::counts() const noexcept {
 
 // --- MemoryNode ---
 
-MemoryNode::MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared)
+MemoryNode::MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared, TenantTable tenants)
     : pool_(std::move(pool)),
       shared_(std::move(shared)),
       remote_(config.remote),
+      tenants_(std::move(tenants)),
       spaces_(pool_, config.data_limit),
       engine_(config.engine != nullptr ? config.engine : std::make_shared<Interpreter>()),
       operators_(*engine_, {.shared = shared_.is_mapped(), .peers = remote_ != nullptr}),
-      token_(config.token),
-      allows_one_sided_(config.allows_one_sided) {}
+      peer_token_(config.peer_token),
+      allows_one_sided_(config.allows_one_sided),
+      closed_stats_(tenants_.all().size() + 1) {}
 
 MemoryNode::~MemoryNode() { TIARA_CHECK(sessions_.empty()); }
 
@@ -148,7 +186,7 @@ Result<std::unique_ptr<MemoryNode>> MemoryNode::create_in_child(const MemoryNode
                                                                 std::span<const BuiltinOperator> builtins,
                                                                 const ClonedSpace& clone) {
   TIARA_TRY(auto node, create_over(parent.pool_.inherit(), config, builtins));
-  node->spaces_.inherit(clone);
+  node->spaces_.inherit(clone, *node->tenants_.all().front());
   return node;
 }
 
@@ -158,7 +196,13 @@ Result<std::unique_ptr<MemoryNode>> MemoryNode::create_over(Pool pool, const Nod
   if (config.shared.value != 0) {
     TIARA_TRY(shared, os::Mapping::anonymous(Bytes{round_up(config.shared.value, kPageSize)}));
   }
-  std::unique_ptr<MemoryNode> node(new MemoryNode(config, std::move(pool), std::move(shared)));
+  std::vector<TenantConfig> list = config.tenants;
+  if (list.empty()) list.push_back({.name = "everyone", .token = config.token, .may_share = true});
+  const TenantLimits whole{pool.stats().total, kMaxSessions, pool::kMaxSpaces, OperatorRegistry::kMaxOperators,
+                           config.data_limit};
+  TIARA_TRY(TenantTable tenants, TenantTable::create(std::move(list), whole));
+  std::unique_ptr<MemoryNode> node(
+      new MemoryNode(config, std::move(pool), std::move(shared), std::move(tenants)));
   for (const BuiltinOperator& builtin : builtins) {
     const auto id = node->operators_.add_builtin(builtin);
     if (!id)
@@ -170,17 +214,53 @@ Result<std::unique_ptr<MemoryNode>> MemoryNode::create_over(Pool pool, const Nod
 
 Result<std::unique_ptr<Session>> MemoryNode::open_session(std::string_view token, SessionKind kind) {
   const std::lock_guard lock(mutex_);
-  if (!token_.empty() && !tokens_match(token_, token)) {
+  Tenant* tenant = tenants_.authenticate(token);
+  if (kind == SessionKind::kPeer)
+    tenant = peer_token_.empty() || tokens_match(peer_token_, token) ? &tenants_.peers() : nullptr;
+  if (tenant == nullptr) {
     sessions_refused_++;
-    return fail(ErrorCode::kNoPermission, "the node refuses this token; bring the one it was started with");
+    return fail(ErrorCode::kNoPermission, "the node refuses this token; bring the one that it knows its tenant by");
   }
-  std::unique_ptr<Session> session(new Session(*this, SessionId{++sessions_opened_}, TenantId{0}, kind));
+  if (is_draining()) {
+    sessions_refused_++;
+    return fail(ErrorCode::kUnavailable, "the node is being drained; use another one");
+  }
+  if (tenant->sessions.load(std::memory_order_relaxed) >= tenant->limits().sessions) {
+    sessions_refused_++;
+    tenant->count(RefusalKind::kPlaces);
+    return fail(ErrorCode::kResourceExhausted, "tenant " + tenant->config().name + " has its " +
+                                                   std::to_string(tenant->limits().sessions) +
+                                                   " sessions open; end a program");
+  }
+  tenant->sessions.fetch_add(1, std::memory_order_relaxed);
+  std::unique_ptr<Session> session(new Session(*this, SessionId{++sessions_opened_}, *tenant, kind));
   sessions_.push_back(session.get());
   return session;
 }
 
+void MemoryNode::while_quiet(const std::function<void(const Pool&)>& use) {
+  spaces_.while_quiet([&] {
+    reap();
+    use(pool_);
+  });
+}
+
+TenantStats MemoryNode::stats_of(const Tenant& tenant) const {
+  const std::lock_guard lock(mutex_);
+  TenantStats stats = closed_stats_[tenant.id().value];
+  for (const Session* session : sessions_) {
+    if (session->tenant() != tenant.id()) continue;
+    stats.invocations += session->counts().invocations;
+    stats.operator_time_ps += session->operator_time_ps();
+  }
+  return stats;
+}
+
 void MemoryNode::forget(Session& session) {
   const std::lock_guard lock(mutex_);
+  TenantStats& closed = closed_stats_[session.tenant().value];
+  closed.invocations += session.counts().invocations;
+  closed.operator_time_ps += session.operator_time_ps();
   closed_counts_ += session.counts();
   std::erase(sessions_, &session);
 }
@@ -191,7 +271,11 @@ NodeStats MemoryNode::stats() const {
   stats.spaces = spaces_.live_count();
   const std::lock_guard lock(mutex_);
   stats.counts = closed_counts_;
-  for (const Session* session : sessions_) stats.counts += session->counts();
+  for (const TenantStats& closed : closed_stats_) stats.operator_time_ps += closed.operator_time_ps;
+  for (const Session* session : sessions_) {
+    stats.counts += session->counts();
+    stats.operator_time_ps += session->operator_time_ps();
+  }
   stats.sessions = static_cast<uint32_t>(sessions_.size());
   stats.sessions_opened = sessions_opened_;
   stats.sessions_refused = sessions_refused_;

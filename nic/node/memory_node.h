@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -19,6 +20,8 @@
 #include "nic/node/operator_registry.h"
 #include "nic/node/pool.h"
 #include "nic/node/space_table.h"
+#include "nic/node/tenants.h"
+#include "nic/verifier/bounds.h"
 #include "nic/wire/frame.h"
 #include "nic/wire/node_info.h"
 #include "nic/wire/types.h"
@@ -29,7 +32,9 @@ namespace tiara::nic {
 struct NodeConfig {
   PoolConfig pool;
   std::shared_ptr<Engine> engine;        // nullptr: the interpreter
-  std::string token;                     // what a client must bring; empty: anyone who reaches the node is served
+  std::string token;                     // of the one tenant, "everyone", when `tenants` is empty; empty: anyone
+  std::vector<TenantConfig> tenants;     // tenants.h
+  std::string peer_token;                // what other nodes must bring at an address for peers; empty: nothing
   bool allows_one_sided = false;         // kOneSidedRead reads every tenant's bytes: for baselines only
   Bytes data_limit{1 * kGiB};            // all data regions of users' operators together
   Bytes shared;                          // the region `shared`: one for all, and for peers; 0: none
@@ -51,7 +56,8 @@ struct NodeStats {
   uint32_t spaces = 0;
   uint32_t sessions = 0;
   uint64_t sessions_opened = 0;
-  uint64_t sessions_refused = 0;  // wrong token
+  uint64_t sessions_refused = 0;  // wrong token, beyond a tenant's part, or the node is being drained
+  uint64_t operator_time_ps = 0;  // on the device that nic/verifier/bounds.h describes, as nearly as counts can say
 };
 
 class MemoryNode;
@@ -59,6 +65,12 @@ class MemoryNode;
 // A peer is another node: its session runs the node's own operators on the region `shared` and can do nothing else.
 // They wait for nobody, so whoever serves only peers never waits.
 enum class SessionKind : uint8_t { kClient, kPeer };
+
+// What one tenant did, its sessions that have ended included.
+struct TenantStats {
+  uint64_t invocations = 0;
+  uint64_t operator_time_ps = 0;
+};
 
 // One client's standing with the node: what it may name. Everything it made goes away with it.
 class Session {
@@ -90,24 +102,31 @@ class Session {
   void close();
 
   SessionId id() const noexcept { return id_; }
-  TenantId tenant() const noexcept { return tenant_; }
+  TenantId tenant() const noexcept { return tenant_.id(); }
+  // Whose turns its requests are: its tenant's share of a worker.
+  uint32_t weight() const noexcept { return tenant_.config().weight; }
   SessionKind kind() const noexcept { return kind_; }
   InvocationCounts counts() const noexcept;
 
  private:
   friend class MemoryNode;
-  Session(MemoryNode& node, SessionId id, TenantId tenant, SessionKind kind) noexcept
+  Session(MemoryNode& node, SessionId id, Tenant& tenant, SessionKind kind) noexcept
       : node_(node), id_(id), tenant_(tenant), kind_(kind) {}
   Outcome run(const wire::InvocationFrame& frame, std::span<const std::byte> payload,
               std::span<std::byte> reply) noexcept;
+  Outcome run_within_quota(const OperatorRegistry::Operator& target, const Invocation& invocation,
+                           uint32_t space) noexcept;
+  uint64_t operator_time_ps() const noexcept { return counters_.time_ps.load(std::memory_order_relaxed); }
+  template <typename T>
+  Result<T> counted(Result<T> result) noexcept;
 
   struct alignas(64) Counters {
-    std::atomic<uint64_t> invocations{0}, failed{0}, faulted{0}, refused{0};
+    std::atomic<uint64_t> invocations{0}, failed{0}, faulted{0}, refused{0}, time_ps{0};
   };
 
   MemoryNode& node_;
   const SessionId id_;
-  const TenantId tenant_;
+  Tenant& tenant_;
   const SessionKind kind_;
   bool is_closed_ = false;
   Counters counters_;
@@ -125,10 +144,18 @@ class MemoryNode {
                                                              const ClonedSpace& clone);
   ~MemoryNode();  // after the last session
 
-  // The session must not outlive the node. A wrong token is kNoPermission.
+  // The session must not outlive the node. A wrong token is kNoPermission, a tenant that has all its sessions open
+  // kResourceExhausted, a node that is being drained kUnavailable.
   Result<std::unique_ptr<Session>> open_session(std::string_view token, SessionKind kind = SessionKind::kClient);
 
   NodeStats stats() const;
+  const TenantTable& tenants() const noexcept { return tenants_; }
+  TenantStats stats_of(const Tenant& tenant) const;
+  // No session is opened from now on; those that are open go on.
+  void drain() noexcept { is_draining_.store(true, std::memory_order_relaxed); }
+  bool is_draining() const noexcept { return is_draining_.load(std::memory_order_relaxed); }
+  // Calls `use` with the pool at rest: invocations wait meanwhile.
+  void while_quiet(const std::function<void(const Pool&)>& use);
   // For the checker, and for tests: nobody may be invoking while they look.
   const Pool& pool() const noexcept { return pool_; }
   // For PoolFamily.
@@ -138,7 +165,7 @@ class MemoryNode {
 
  private:
   friend class Session;
-  MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared);
+  MemoryNode(const NodeConfig& config, Pool pool, os::Mapping shared, TenantTable tenants);
   static Result<std::unique_ptr<MemoryNode>> create_over(Pool pool, const NodeConfig& config,
                                                          std::span<const BuiltinOperator> builtins);
   Outcome one_sided_read(const wire::InvocationFrame& frame, std::span<std::byte> reply) const noexcept;
@@ -150,15 +177,19 @@ class MemoryNode {
   Pool pool_;
   os::Mapping shared_;  // empty: none
   const std::shared_ptr<RemotePort> remote_;
+  TenantTable tenants_;
   SpaceTable spaces_;
   std::shared_ptr<Engine> engine_;
   OperatorRegistry operators_;
-  const std::string token_;
+  const std::string peer_token_;
+  const DeviceConstants device_ = fpga_over_pcie();  // what operator time is stated for
+  std::atomic<bool> is_draining_{false};
   const bool allows_one_sided_;
 
   mutable std::mutex mutex_;  // the fields below
   std::vector<Session*> sessions_;
   InvocationCounts closed_counts_;
+  std::vector<TenantStats> closed_stats_;  // by tenant, the peers' last
   uint64_t sessions_opened_ = 0;
   uint64_t sessions_refused_ = 0;
 };

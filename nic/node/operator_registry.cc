@@ -28,11 +28,18 @@ constexpr std::string_view kRemoteRegion = "peer";
 
 enum class Grant { kEverything, kUsersRegions };
 
+std::unexpected<Error> others_only(const std::string& region) {
+  return fail(ErrorCode::kNoPermission,
+              "region \"" + region + "\" is not this tenant's to name; ask for \"shared\": true in the node's "
+              "configuration, or use \"data\"");
+}
+
 Result<RegionBinding> bind(const RegionDeclaration& region, Grant grant, RegionsOffered offered) {
   if (region.is_remote) {
     if (region.name != kRemoteRegion)
       return fail(ErrorCode::kRejected,
                   "no node has a remote region \"" + region.name + "\"; the one there is is \"peer\"");
+    if (offered.is_for_others) return others_only(region.name);
     if (!offered.peers)
       return fail(ErrorCode::kRejected, "the node knows no other nodes, for the region \"peer\"; start it with --peer");
     return RegionBinding::kUnused;  // the remote port finds it
@@ -41,6 +48,7 @@ Result<RegionBinding> bind(const RegionDeclaration& region, Grant grant, Regions
   if (known == std::end(kNamedRegions))
     return fail(ErrorCode::kRejected,
                 "the node has no region \"" + region.name + "\" to bind; it offers \"data\" and \"shared\"");
+  if (known->binding == RegionBinding::kShared && offered.is_for_others) return others_only(region.name);
   if (known->binding == RegionBinding::kShared && !offered.shared)
     return fail(ErrorCode::kRejected, "the node has no region \"shared\"; start it with --shared");
   if (known->is_the_nodes && grant != Grant::kEverything)
@@ -60,7 +68,8 @@ OperatorRegistry::OperatorRegistry(Engine& engine, RegionsOffered offered)
     : engine_(engine), offered_(offered), slots_(std::make_unique<std::array<Slot, kMaxOperators>>()) {}
 OperatorRegistry::~OperatorRegistry() = default;
 
-Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program program, Origin origin) const {
+Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program program, Origin origin,
+                                                                   RegionsOffered offered) const {
   const Grant grant = origin == Origin::kNode ? Grant::kEverything : Grant::kUsersRegions;
   Operator made;
   made.region_count = static_cast<uint32_t>(program.regions.size());
@@ -69,7 +78,8 @@ Result<OperatorRegistry::Operator> OperatorRegistry::make_operator(Program progr
       program.regions, [](const RegionDeclaration& region) { return region.permission == Permission::kRead; });
   made.is_for_peers = origin == Origin::kNode;
   for (uint32_t i = 0; i < made.region_count; i++) {
-    TIARA_TRY(made.bindings[i], bind(program.regions[i], grant, offered_));
+    TIARA_TRY(made.bindings[i], bind(program.regions[i], grant, offered));
+    made.names_shared |= program.regions[i].is_remote || made.bindings[i] == RegionBinding::kShared;
     made.is_for_peers &= made.bindings[i] == RegionBinding::kShared;
     made.changes_pool |= made.bindings[i] == RegionBinding::kPool &&
                          program.regions[i].permission != Permission::kRead;
@@ -96,7 +106,7 @@ Result<OperatorId> OperatorRegistry::install_builtin(std::string name, Operator&
 
 Result<OperatorId> OperatorRegistry::add_builtin(const BuiltinOperator& builtin) {
   TIARA_TRY(Program program, deserialize(builtin.container));
-  TIARA_TRY(Operator made, make_operator(std::move(program), Origin::kNode));
+  TIARA_TRY(Operator made, make_operator(std::move(program), Origin::kNode, offered_));
   made.is_internal = builtin.name == kCloneOperator;
   return install_builtin(std::string(builtin.name), std::move(made));
 }
@@ -119,41 +129,54 @@ uint32_t OperatorRegistry::find_locked(TenantId tenant, uint64_t content_hash) c
   return 0;
 }
 
-Result<uint32_t> OperatorRegistry::free_slot_locked(SessionId session) const {
-  uint32_t held = 0;
+Result<uint32_t> OperatorRegistry::free_slot_locked(SessionId session, const Tenant& tenant) const {
+  uint32_t held = 0, of_tenant = 0;
   uint32_t free = 0;
   for (uint32_t i = kMaxOperators - 1; i > builtins_; i--) {
     const Slot& slot = (*slots_)[i];
-    if (slot.gate.is_closed()) free = i;
-    else held += static_cast<uint32_t>(std::ranges::count(slot.holders, session));
+    if (slot.gate.is_closed()) {
+      free = i;
+      continue;
+    }
+    held += static_cast<uint32_t>(std::ranges::count(slot.holders, session));
+    if (slot.tenant == tenant.id()) of_tenant++;
   }
   if (held >= kMaxPerSession)
     return fail(ErrorCode::kResourceExhausted, "a session registers at most " + std::to_string(kMaxPerSession) +
                                                    " operators; open another");
+  if (of_tenant >= tenant.limits().operators)
+    return fail(ErrorCode::kResourceExhausted, "tenant " + tenant.config().name + " has its " +
+                                                   std::to_string(of_tenant) + " operators registered; end a program");
   if (free == 0) return fail(ErrorCode::kResourceExhausted, "the node has no room for another operator");
   return free;
 }
 
-Result<OperatorId> OperatorRegistry::add(SessionId session, TenantId tenant, std::span<const std::byte> container) {
+Result<OperatorId> OperatorRegistry::add(SessionId session, const Tenant& tenant,
+                                         std::span<const std::byte> container) {
   TIARA_TRY(Program program, deserialize(container));
   const uint64_t hash = content_hash(program);
   std::string name = program.name;
   const auto id_of = [this](uint32_t index) { return OperatorId{(*slots_)[index].generation << kIndexBits | index}; };
 
   // Verified outside the lock: it may take milliseconds.
-  TIARA_TRY(Operator made, make_operator(std::move(program), Origin::kSession));
+  RegionsOffered offered = offered_;
+  if (!tenant.config().may_share) offered = {.is_for_others = offered.shared || offered.peers};
+  TIARA_TRY(Operator made, make_operator(std::move(program), Origin::kSession, offered));
+  if (tenant.has_time_quota() && made.program->worst_case_ps(fpga_over_pcie()) > tenant.longest_run_ps())
+    return fail(ErrorCode::kRejected, "one run of this program can take longer than the operator time of tenant " +
+                                          tenant.config().name + " covers; bound its loops more tightly");
   const std::lock_guard lock(mutex_);
-  if (const uint32_t index = find_locked(tenant, hash); index != 0) {
+  if (const uint32_t index = find_locked(tenant.id(), hash); index != 0) {
     Slot& slot = (*slots_)[index];
     if (std::ranges::find(slot.holders, session) == slot.holders.end()) slot.holders.push_back(session);
     return id_of(index);
   }
-  TIARA_TRY(const uint32_t index, free_slot_locked(session));
+  TIARA_TRY(const uint32_t index, free_slot_locked(session, tenant));
   Slot& slot = (*slots_)[index];
   slot.generation = slot.generation % (UINT32_MAX >> kIndexBits) + 1;
   // The top generation would reach the reserved numbers (kOneSidedRead).
   if (slot.generation == UINT32_MAX >> kIndexBits) slot.generation = 1;
-  slot.tenant = tenant;
+  slot.tenant = tenant.id();
   slot.content_hash = hash;
   slot.name = std::move(name);
   slot.holders = {session};

@@ -19,6 +19,7 @@
 #include "nic/engine/engine.h"
 #include "nic/isa/program.h"
 #include "nic/node/space_table.h"
+#include "nic/node/tenants.h"
 #include "nic/node/use_gate.h"
 #include "nic/wire/types.h"
 #include "runtime/base/error.h"
@@ -55,6 +56,7 @@ enum class RegionBinding : uint8_t {
 // What a node has beside its pool.
 struct RegionsOffered {
   bool shared = false;
+  bool is_for_others = false;  // there is something to share, and whoever asks may not name it
   bool peers = false;  // remote regions: "peer", the shared region of the host that the instruction names
 };
 
@@ -76,7 +78,8 @@ class OperatorRegistry {
 
   // --- control path: takes a lock ---
 
-  Result<OperatorId> add(SessionId session, TenantId tenant, std::span<const std::byte> container);
+  // Its tenant may name `shared` and `peer` only if that was said, and register only what its operator time covers.
+  Result<OperatorId> add(SessionId session, const Tenant& tenant, std::span<const std::byte> container);
   // Forgets what only `session` still holds, after the invocations that run it.
   void release_all_of(SessionId session);
   // By name, without the internal ones.
@@ -101,6 +104,7 @@ class OperatorRegistry {
     bool changes_pool = false;  // not for snapshots
     bool is_internal = false;   // the node calls it for a client, who may not call it himself
     bool is_for_peers = false;  // the node's own, on the shared region alone
+    bool names_shared = false;   // `shared` or `peer`: for tenants that may
     bool is_repeatable = false;  // a program whose every region is read-only: running it again changes nothing
   };
 
@@ -144,10 +148,10 @@ class OperatorRegistry {
   static constexpr uint32_t kIndexMask = (1u << kIndexBits) - 1;
   static_assert(kMaxOperators == 1u << kIndexBits);
 
-  Result<Operator> make_operator(Program program, Origin origin) const;
+  Result<Operator> make_operator(Program program, Origin origin, RegionsOffered offered) const;
   Result<OperatorId> install_builtin(std::string name, Operator&& target);
   uint32_t find_locked(TenantId tenant, uint64_t content_hash) const;   // 0: none
-  Result<uint32_t> free_slot_locked(SessionId session) const;
+  Result<uint32_t> free_slot_locked(SessionId session, const Tenant& tenant) const;
 
   Engine& engine_;
   const RegionsOffered offered_;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 
 #include "nic/node/pool.h"
+#include "nic/node/tenants.h"
 #include "nic/node/use_gate.h"
 #include "nic/wire/types.h"
 #include "runtime/base/error.h"
@@ -32,25 +34,29 @@ class SpaceTable {
 
   // --- control path: takes a lock ---
 
-  Result<AddressSpaceId> create(SessionId owner, uint64_t max_pages);
+  // What the space comes to hold counts for `tenant`, which is borrowed for ever.
+  Result<AddressSpaceId> create(SessionId owner, Tenant& tenant, uint64_t max_pages);
   // Waits for invocations inside, then gives every frame back.
   Result<void> destroy(SessionId owner, AddressSpaceId id);
   // Everything that `owner` has; returns how many spaces that were.
   uint32_t destroy_all_of(SessionId owner);
   // A new space of `owner`, a copy of the pages of `source` (not of its data region). `copy` gets the indices of both
   // while nobody else uses either, and says whether it worked.
+  // A clone counts in full, whatever it shares: nobody comes to exceed his quota by what somebody else writes.
   using Copy = std::function<bool(uint32_t source, uint32_t target)>;
   Result<ClonedSpace> clone(SessionId owner, AddressSpaceId source, CloneKind kind, const Copy& copy);
   // Makes `owner` the owner of a clone that still has its ticket, and spends the ticket.
-  Result<void> adopt(SessionId owner, AddressSpaceId id, const SpaceTicket& ticket);
+  Result<void> adopt(SessionId owner, const Tenant& tenant, AddressSpaceId id, const SpaceTicket& ticket);
   // After a fork that shares the pool. The parent's table forgets the space and leaves its pages alone; the child's
   // table knows it, as a clone that waits to be adopted.
   void forget(AddressSpaceId id) noexcept;
-  void inherit(const ClonedSpace& clone);
+  void inherit(const ClonedSpace& clone, Tenant& tenant);
   static constexpr uint32_t index_of(AddressSpaceId id) noexcept { return id.value & kIndexMask; }
   // Gives a space its data region: zeros, `size` bytes, once.
   Result<void> allocate_data(SessionId owner, AddressSpaceId id, Bytes size);
   uint32_t live_count() const;
+  // Calls `use` while no invocation runs on any space; those that come wait. For the checker.
+  void while_quiet(const std::function<void()>& use);
 
   // --- data path: no lock, no allocation ---
 
@@ -79,6 +85,8 @@ class SpaceTable {
     CloneKind kind_ = CloneKind::kClone;
   };
   Use enter(SessionId user, AddressSpaceId id) noexcept;
+  // After an invocation that changed what the space holds, and before it is left: makes its tenant's account right.
+  void settle(uint32_t index) noexcept;
 
  private:
   // Fields beside the gate change only while it is closed and drained.
@@ -86,16 +94,20 @@ class SpaceTable {
     UseGate gate;
     uint32_t generation = 0;  // of the id that is, or was last, given out
     SessionId owner;
+    Tenant* tenant = nullptr;
+    std::atomic<uint64_t> accounted{0};  // frames that the tenant's account has for this space, data region included
     os::Mapping data;
     CloneKind kind = CloneKind::kClone;  // of a space that was not cloned: it can be changed
     SpaceTicket ticket;                  // zeros: none
   };
-  Result<uint32_t> take_slot_locked(SessionId owner, uint64_t max_pages);
+  Result<uint32_t> take_slot_locked(SessionId owner, Tenant& tenant, uint64_t max_pages);
   AddressSpaceId id_of(uint32_t index) const noexcept {
     return AddressSpaceId{(*slots_)[index].generation << kIndexBits | index};
   }
   Slot* find_locked(SessionId owner, AddressSpaceId id) noexcept;
   void destroy_locked(uint32_t index) noexcept;
+  static void leave_tenant_locked(Slot& slot) noexcept;
+  Bytes data_of_locked(const Tenant& tenant) const noexcept;
 
   Pool& pool_;
   const Bytes data_limit_;
@@ -103,7 +115,6 @@ class SpaceTable {
   std::unique_ptr<std::array<Slot, pool::kMaxSpaces>> slots_;
   uint32_t live_ = 0;
   uint32_t next_ = 0;  // where the search for a free slot starts: ids are not reused at once
-  Bytes data_in_use_;
 };
 
 }  // namespace tiara::nic

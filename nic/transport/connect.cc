@@ -3,6 +3,7 @@
 #include "nic/transport/loop_channel.h"
 #include "nic/transport/shm_channel.h"
 #include "nic/transport/tcp_channel.h"
+#include "nic/wire/control.h"
 
 namespace tiara::nic {
 
@@ -28,6 +29,9 @@ Result<std::unique_ptr<Channel>> connect_plainly(std::string_view url, const Con
 }  // namespace
 
 Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options) {
+  if (options.token.size() > wire::kMaxToken)
+    return fail(ErrorCode::kInvalidInput, "a token of " + std::to_string(options.token.size()) +
+                                              " bytes; use at most " + std::to_string(wire::kMaxToken));
   TIARA_TRY(auto channel, connect_plainly(url, options));
   if (!options.faults) return channel;
   return std::make_unique<FaultInjector>(std::move(channel), *options.faults);

@@ -160,6 +160,14 @@ DeviceConstants fpga_over_pcie() {
   return device;
 }
 
+uint64_t time_ps(const Counts& counts, uint64_t reply_bytes, const DeviceConstants& device) noexcept {
+  const auto price = [&device](CostClass cost) { return device.instruction_ps[static_cast<size_t>(cost)]; };
+  return counts.steps * price(CostClass::kAlu) + counts.loads * price(CostClass::kLoad) +
+         counts.lines * price(CostClass::kLine) + counts.atomics * price(CostClass::kAtomic) +
+         counts.remote_operations * price(CostClass::kRemote) +
+         (counts.bytes_moved + reply_bytes) * device.byte_ps;
+}
+
 uint64_t worst_case_ps(const Program& program, const Flow& flow, std::span<const InstructionFacts> facts,
                        const DeviceConstants& device) {
   return dearest<Time>(

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "nic/isa/outcome.h"
 #include "nic/isa/program.h"
 #include "nic/verifier/facts.h"
 #include "nic/verifier/flow.h"
@@ -38,6 +39,9 @@ struct DeviceConstants {
 // The paper's FPGA behind PCIe: 200 MHz, 0.75 us for a read of host memory, posted stores, 100 Gb/s for bulk
 // bytes, 2.5 us for a round trip to another node.
 DeviceConstants fpga_over_pcie();
+
+// What a run that counted this took on such a device, queueing apart, as nearly as counts can say.
+uint64_t time_ps(const Counts& counts, uint64_t reply_bytes, const DeviceConstants& device) noexcept;
 
 // No run takes longer on such a device, queueing apart. Saturates.
 uint64_t worst_case_ps(const Program& program, const Flow& flow, std::span<const InstructionFacts> facts,

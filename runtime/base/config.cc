@@ -147,6 +147,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_FORK", std::string(name_of(kForkModes, fork))},
       {"TIARA_CHILDREN", std::string(name_of(kChildren, children))},
       {"TIARA_RAW_SYSCALLS", std::string(name_of(kRawSyscalls, raw_syscalls))},
+      {"TIARA_TOKEN_FILE", token_file},
       {"TIARA_NODE_TIMEOUT_MS", std::to_string(node_timeout.count())},
       {"TIARA_INJECT", inject},
       {"TIARA_CHAOS", std::to_string(chaos_seed)},
@@ -192,6 +193,7 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
                                     {"TIARA_CLEAN_DETECTION", &config.clean_detection},
                                     {"TIARA_ZERO_DETECTION", &config.zero_detection}})
     if (is_set(name)) TIARA_TRY_VOID(parse_name(kSwitches, name, value_of(name), *field));
+  if (is_set("TIARA_TOKEN_FILE")) config.token_file = value_of("TIARA_TOKEN_FILE");
   if (is_set("TIARA_NEAR")) config.near_rules = value_of("TIARA_NEAR");
   if (is_set("TIARA_FORK"))
     TIARA_TRY_VOID(parse_name(kForkModes, "TIARA_FORK", value_of("TIARA_FORK"), config.fork));

@@ -47,6 +47,7 @@ struct Config {
   ForkMode fork = ForkMode::kNear;
   RawSyscalls raw_syscalls = RawSyscalls::kDispatch;
   Children children = Children::kFar;
+  std::string token_file;            // its first line is what the node asks for; empty: TIARA_TOKEN, or none
   std::chrono::milliseconds node_timeout{30'000};
   std::string inject;                // a fault plan for the link (nic/transport/fault_injector.h); empty: none
   uint64_t chaos_seed = 0;           // not 0: pages are taken away at random moments (testing)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "pagetable/page_store.h"
 #include "runtime/base/config.h"
@@ -38,6 +39,9 @@ class StoreConnection {
   // About once a second, in a thread of the runtime: takes back what processes left that have ended.
   virtual void keep_house() noexcept {}
 };
+
+// What config.node asks for: the first line of config.token_file, or the variable TIARA_TOKEN; empty where neither is.
+Result<std::string> read_token(const Config& config);
 
 // Connects to config.node and makes an address space there.
 Result<std::unique_ptr<StoreConnection>> make_store(const Config& config);

@@ -16,7 +16,8 @@ TEST_CASE("the space of a process that may still come for it, or that lives, is 
   SpaceTable spaces(*pool, Bytes{0});
   PoolFamily family(*pool);
   const SessionId owner{1};
-  const auto space = spaces.create(owner, 512);
+  Tenant everyone({.name = "everyone"}, {0}, {{}, 1, pool::kMaxSpaces, 1, {}});
+  const auto space = spaces.create(owner, everyone, 512);
   REQUIRE(space);
   const uint32_t own = SpaceTable::index_of(*space);
   REQUIRE(family.claim(own));

@@ -243,6 +243,37 @@ TEST_CASE("a node with a token serves those who bring it") {
   CHECK(link.node().stats().sessions_refused == 4);
 }
 
+TEST_CASE("two tenants of a node: each comes with its token, and neither reaches what is the other's") {
+  NodeConfig config = test_config();
+  config.tenants = {{.name = "red", .token = "red token"}, {.name = "blue", .token = "blue token"}};
+  const Link link(any_transport(), config);
+  const auto connect = [&](const char* token) {
+    ConnectOptions options;
+    options.token = token;
+    return link.try_connect(options);
+  };
+  for (const char* wrong : {"", "red", "blue tokeN"}) {
+    const auto refused = connect(wrong);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kNoPermission);
+  }
+  const auto red = connect("red token"), blue = connect("blue token");
+  REQUIRE(red);
+  REQUIRE(blue);
+  const OperatorId echo = operator_named(**red, "echo");
+  const AddressSpaceId space = *(*red)->create_space(1);
+  CHECK((*red)->call({echo, space, {}}, {}).outcome.status == Status::kOk);
+  CHECK((*blue)->call({echo, space, {}}, {}).outcome == refused(Refusal::kUnknownAddressSpace));
+  CHECK_FALSE((*blue)->destroy_space(space));
+  CHECK_FALSE((*blue)->clone_space(space, CloneKind::kClone));
+  CHECK_FALSE((*blue)->allocate_data(space, Bytes{kPageSize}));
+  CHECK_FALSE((*blue)->adopt_space({space, {}}));
+  const auto& tenants = link.node().tenants().all();
+  CHECK(tenants[1]->refused(RefusalKind::kAuthority) == 5);
+  CHECK(tenants[0]->refused(RefusalKind::kAuthority) == 0);
+  CHECK((*red)->call({echo, space, {}}, {}).outcome.status == Status::kOk);
+}
+
 TEST_CASE("the largest requests and answers fit, many at once") {
   const Link link(any_transport());
   const auto channel = link.connect();
