@@ -5,6 +5,7 @@
 //   E  operands and control word arrive; the shifter's setting is computed
 //   X  rotate and mask
 //   Y  add, subtract, logic
+//   Z  the condition: zero, less; is it an instruction that may go on
 //   R  retire: write back, choose the next place, return to the queue; memory goes on to tiara_check
 //
 // A context has one micro-operation in flight, so there are no hazards and nothing to forward. One that must wait
@@ -105,7 +106,7 @@ module tiara_core #(
   end
 
   // ============================================================ F: next context
-  logic            push, ready_valid, pop, hold;
+  logic            push, ready_valid, pop, hold_q;
   logic [CtxW-1:0] push_ctx, f_ctx;
   logic [StateW-1:0] f_state;
   logic [PcW-1:0]  f_pc;
@@ -114,7 +115,7 @@ module tiara_core #(
   tiara_ready #(.Contexts(Contexts)) u_ready (
     .clk_i, .rst_ni, .push_i(push), .push_ctx_i(push_ctx), .pop_i(pop), .valid_o(ready_valid), .ctx_o(f_ctx));
 
-  assign pop     = ready_valid && !hold;
+  assign pop     = ready_valid && !hold_q;
   assign f_state = state_q[f_ctx];
   assign f_pc    = f_state[StateW-1 -: PcW];
   assign f_bound = bound_q[f_ctx];
@@ -431,14 +432,84 @@ module tiara_core #(
     .reg_i(y_dst_q), .a_i(y_a_q), .b_i(y_b_q), .valid_o(ser_valid), .accept_i(ser_accept), .ctx_o(ser_ctx),
     .reg_o(ser_reg), .data_o(ser_data));
 
+  // ============================================================ Z: the condition
+  logic             z_valid_q, z_is_first_q, z_is_bad_q, z_bulk_q, z_has_serial_q;
+  logic [CtxW-1:0]  z_ctx_q;
+  logic [PcW-1:0]   z_pc_q, z_target_q;
+  logic [31:0]      z_imm_q;
+  logic [3:0]       z_pops_q, z_region_q;
+  logic [2:0]       z_depth_q;
+  logic             z_is_ahead_q, z_has_dst_q, z_carry_q, z_sign_a_q, z_sign_b_q;
+  logic [3:0]       z_fault_q;
+  logic [TenantW-1:0] z_tenant_q;
+  logic [63:0]      z_result_q, z_data_q;
+  logic [4:0]       z_dst_q;
+  logic [EntryW-1:0] z_entry_q;
+  tiara_pkg::uop_t  z_u_q;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) z_valid_q <= 1'b0;
+    else         z_valid_q <= y_valid_q;
+  end
+  always_ff @(posedge clk_i) begin
+    z_u_q          <= y_u_q;
+    z_is_first_q   <= y_is_first_q;
+    z_is_bad_q     <= y_is_bad_q;
+    z_has_serial_q <= ser_start;
+    z_ctx_q        <= y_ctx_q;
+    z_pc_q         <= y_pc_q;
+    z_target_q     <= y_target_q;
+    z_imm_q        <= y_imm_q;
+    z_pops_q       <= y_pops_q;
+    z_region_q     <= y_region_q;
+    z_bulk_q       <= y_bulk_q;
+    z_depth_q      <= y_depth_q;
+    z_is_ahead_q   <= y_is_ahead_q;
+    z_fault_q      <= y_fault_q;
+    z_tenant_q     <= y_tenant_q;
+    z_result_q     <= y_result;
+    z_carry_q      <= y_carry;
+    z_sign_a_q     <= y_a_q[63];
+    z_sign_b_q     <= y_b_q[63];
+    z_data_q       <= y_data_q;
+    z_dst_q        <= y_dst_q;
+    z_has_dst_q    <= y_has_dst_q;
+    z_entry_q      <= y_entry_q;
+  end
+
+  logic z_is_zero, z_is_less, z_is_less_signed, z_take, z_condition, z_illegal, z_is_memory, z_is_serial;
+  assign z_is_zero        = z_result_q == '0;
+  assign z_is_less        = !z_carry_q;
+  assign z_is_less_signed = (z_sign_a_q != z_sign_b_q) ? z_sign_a_q : z_is_less;
+  always_comb begin
+    unique case (z_u_q.condition)
+      tiara_pkg::CondZero:  z_condition = z_is_zero;
+      tiara_pkg::CondLtu:   z_condition = z_is_less;
+      tiara_pkg::CondLts:   z_condition = z_is_less_signed;
+      tiara_pkg::CondLeu:   z_condition = z_is_less || z_is_zero;
+      tiara_pkg::CondLes:   z_condition = z_is_less_signed || z_is_zero;
+      tiara_pkg::CondFrame: z_condition = z_result_q[19:0] != z_result_q[39:20];  // iterations are left
+      tiara_pkg::CondBulk:  z_condition = z_bulk_q;                               // the opcode is a scatter's
+      default:              z_condition = 1'b1;
+    endcase
+    z_take = z_condition ^ z_u_q.is_inverted;
+  end
+  assign z_illegal   = z_is_bad_q ||
+                       (z_u_q.pc == tiara_pkg::PcBranch && z_take && z_pops_q > {1'b0, z_depth_q}) ||
+                       (z_u_q.pc == tiara_pkg::PcEndLoop && z_depth_q == 3'd0) ||
+                       (z_u_q.pc == tiara_pkg::PcLoop && z_take && z_depth_q[2]);
+  assign z_is_memory = z_u_q.unit == tiara_pkg::UnitMemory && !z_illegal;
+  assign z_is_serial = z_u_q.unit == tiara_pkg::UnitSerial && !z_illegal;
+
   // ============================================================ R: retire
-  logic             r_valid_q, r_is_first_q, r_is_bad_q, r_bulk_q, r_has_serial_q;
+  logic             r_valid_q, r_is_first_q, r_bulk_q, r_take_q, r_illegal_q, r_is_memory_q, r_is_end_q;
+  logic             r_is_asking_q, r_is_turned_away_q, r_sleeps_q, r_ends_q, r_advances_q;
   logic [CtxW-1:0]  r_ctx_q;
   logic [PcW-1:0]   r_pc_q, r_target_q;
   logic [31:0]      r_imm_q;
-  logic [3:0]       r_pops_q, r_region_q;
-  logic [2:0]       r_depth_q;
-  logic             r_is_ahead_q, r_has_dst_q, r_carry_q, r_sign_a_q, r_sign_b_q;
+  logic [3:0]       r_region_q;
+  logic [2:0]       r_pops_q, r_depth_q;
+  logic             r_is_ahead_q, r_has_dst_q;
   logic [3:0]       r_fault_q;
   logic [TenantW-1:0] r_tenant_q;
   logic [63:0]      r_result_q, r_data_q;
@@ -448,67 +519,44 @@ module tiara_core #(
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) r_valid_q <= 1'b0;
-    else         r_valid_q <= y_valid_q;
+    else         r_valid_q <= z_valid_q;
   end
   always_ff @(posedge clk_i) begin
-    r_u_q          <= y_u_q;
-    r_is_first_q   <= y_is_first_q;
-    r_is_bad_q     <= y_is_bad_q;
-    r_has_serial_q <= ser_start;
-    r_ctx_q        <= y_ctx_q;
-    r_pc_q         <= y_pc_q;
-    r_target_q     <= y_target_q;
-    r_imm_q        <= y_imm_q;
-    r_pops_q       <= y_pops_q;
-    r_region_q     <= y_region_q;
-    r_bulk_q       <= y_bulk_q;
-    r_depth_q      <= y_depth_q;
-    r_is_ahead_q   <= y_is_ahead_q;
-    r_fault_q      <= y_fault_q;
-    r_tenant_q     <= y_tenant_q;
-    r_result_q     <= y_result;
-    r_carry_q      <= y_carry;
-    r_sign_a_q     <= y_a_q[63];
-    r_sign_b_q     <= y_b_q[63];
-    r_data_q       <= y_data_q;
-    r_dst_q        <= y_dst_q;
-    r_has_dst_q    <= y_has_dst_q;
-    r_entry_q      <= entries_q[y_entry_q];
-  end
-
-  // ------------------------------------------------------------ the condition
-  logic r_is_zero, r_is_less, r_is_less_signed, r_take, r_condition;
-  assign r_is_zero        = r_result_q == '0;
-  assign r_is_less        = !r_carry_q;
-  assign r_is_less_signed = (r_sign_a_q != r_sign_b_q) ? r_sign_a_q : r_is_less;
-  always_comb begin
-    unique case (r_u_q.condition)
-      tiara_pkg::CondZero:  r_condition = r_is_zero;
-      tiara_pkg::CondLtu:   r_condition = r_is_less;
-      tiara_pkg::CondLts:   r_condition = r_is_less_signed;
-      tiara_pkg::CondLeu:   r_condition = r_is_less || r_is_zero;
-      tiara_pkg::CondLes:   r_condition = r_is_less_signed || r_is_zero;
-      tiara_pkg::CondFrame: r_condition = r_result_q[19:0] != r_result_q[39:20];  // iterations are left
-      tiara_pkg::CondBulk:  r_condition = r_bulk_q;                               // the opcode is a scatter's
-      default:              r_condition = 1'b1;
-    endcase
-    r_take = r_condition ^ r_u_q.is_inverted;
+    r_u_q          <= z_u_q;
+    r_is_first_q   <= z_is_first_q;
+    r_ctx_q        <= z_ctx_q;
+    r_pc_q         <= z_pc_q;
+    r_target_q     <= z_target_q;
+    r_imm_q        <= z_imm_q;
+    r_pops_q       <= z_pops_q[2:0];
+    r_region_q     <= z_region_q;
+    r_bulk_q       <= z_bulk_q;
+    r_depth_q      <= z_depth_q;
+    r_is_ahead_q   <= z_is_ahead_q;
+    r_fault_q      <= z_fault_q;
+    r_tenant_q     <= z_tenant_q;
+    r_result_q     <= z_result_q;
+    r_data_q       <= z_data_q;
+    r_dst_q        <= z_dst_q;
+    r_has_dst_q    <= z_has_dst_q;
+    r_entry_q      <= entries_q[z_entry_q];
+    r_take_q       <= z_take;
+    r_illegal_q    <= z_illegal;
+    // What becomes of it, but for whether there is room.
+    r_is_memory_q      <= z_is_memory;
+    r_is_end_q         <= z_u_q.unit == tiara_pkg::UnitEnd && !z_illegal;
+    r_is_asking_q      <= z_is_memory || (z_u_q.unit == tiara_pkg::UnitEnd && !z_illegal);
+    r_is_turned_away_q <= z_is_serial && !z_has_serial_q;
+    r_sleeps_q         <= z_is_memory || z_is_serial;
+    r_ends_q           <= z_u_q.unit == tiara_pkg::UnitEnd && !z_illegal &&
+                          (z_u_q.op[1:0] != 2'd0 || {1'b0, z_u_q.temp[1:0]} + 3'd1 >= z_imm_q[2:0]);
+    r_advances_q       <= z_u_q.pc != tiara_pkg::PcHold && !z_illegal;
   end
 
   // ------------------------------------------------------------ what becomes of the micro-operation
-  logic check_ready, r_is_memory, r_is_end, r_retry, r_sleeps, r_ends, r_goes, r_illegal, r_advances;
-  assign r_is_memory = r_u_q.unit == tiara_pkg::UnitMemory && !r_illegal;
-  assign r_is_end    = r_u_q.unit == tiara_pkg::UnitEnd && !r_illegal;
-  assign r_retry     = ((r_is_memory || r_is_end) && !check_ready) ||
-                       (r_u_q.unit == tiara_pkg::UnitSerial && !r_illegal && !r_has_serial_q);
-  assign r_goes      = r_valid_q && !r_retry;
-  assign r_sleeps    = r_is_memory || (r_u_q.unit == tiara_pkg::UnitSerial && !r_illegal);
-  assign r_ends      = r_is_end && (r_u_q.op[1:0] != 2'd0 || {1'b0, r_u_q.temp[1:0]} + 3'd1 >= r_imm_q[2:0]);
-  assign r_illegal   = r_is_bad_q ||
-                       (r_u_q.pc == tiara_pkg::PcBranch && r_take && r_pops_q > {1'b0, r_depth_q}) ||
-                       (r_u_q.pc == tiara_pkg::PcEndLoop && r_depth_q == 3'd0) ||
-                       (r_u_q.pc == tiara_pkg::PcLoop && r_take && r_depth_q[2]);
-  assign r_advances  = r_u_q.pc != tiara_pkg::PcHold && !r_illegal;
+  logic check_ready, r_retry, r_goes;
+  assign r_retry = (r_is_asking_q && !check_ready) || r_is_turned_away_q;
+  assign r_goes  = r_valid_q && !r_retry;
 
   // ------------------------------------------------------------ the context's next state
   logic [PcW-1:0] r_next_pc;
@@ -517,32 +565,33 @@ module tiara_core #(
   logic           r_next_flag;
   logic [31:0]    r_steps, r_steps_next;
   assign r_steps      = steps_q[r_ctx_q];
-  assign r_steps_next = r_steps - {31'b0, r_advances};
+  assign r_steps_next = r_steps - {31'b0, r_advances_q};
   always_comb begin
     r_next_pc    = r_pc_q + PcW'(1);
     r_next_depth = r_depth_q;
     unique case (r_u_q.pc)
-      tiara_pkg::PcBranch: if (r_take) begin
+      tiara_pkg::PcBranch: if (r_take_q) begin
         r_next_pc    = r_target_q;
-        r_next_depth = r_depth_q - r_pops_q[2:0];
+        r_next_depth = r_depth_q - r_pops_q;
       end
-      tiara_pkg::PcLoop: if (r_take) r_next_depth = r_depth_q + 3'd1;
+      tiara_pkg::PcLoop: if (r_take_q) r_next_depth = r_depth_q + 3'd1;
                          else        r_next_pc = r_target_q;
-      tiara_pkg::PcEndLoop: if (r_take) r_next_pc = PcW'(r_result_q[52:40]);
+      tiara_pkg::PcEndLoop: if (r_take_q) r_next_pc = PcW'(r_result_q[52:40]);
                             else        r_next_depth = r_depth_q - 3'd1;
       default: ;
     endcase
-    if (!r_advances) r_next_pc = r_pc_q;
-    r_next_upc  = r_u_q.next | {7'b0, r_u_q.is_fork && r_take};
-    if (r_illegal)   r_next_upc = tiara_pkg::RowIllegal;
-    r_next_flag = r_u_q.sets_flag ? r_take : 1'b0;
+    if (!r_advances_q) r_next_pc = r_pc_q;
+    r_next_upc  = r_u_q.next | {7'b0, r_u_q.is_fork && r_take_q};
+    if (r_illegal_q)   r_next_upc = tiara_pkg::RowIllegal;
+    r_next_flag = r_u_q.sets_flag ? r_take_q : 1'b0;
     if (!r_u_q.sets_flag) r_next_flag = r_flag_q;
   end
-  logic x_flag_q, y_flag_q, r_flag_q;
+  logic x_flag_q, y_flag_q, z_flag_q, r_flag_q;
   always_ff @(posedge clk_i) begin
     x_flag_q <= e_flag_q;
     y_flag_q <= x_flag_q;
-    r_flag_q <= y_flag_q;
+    z_flag_q <= y_flag_q;
+    r_flag_q <= z_flag_q;
   end
 
   // ------------------------------------------------------------ answers take the ports that R leaves free
@@ -554,7 +603,7 @@ module tiara_core #(
   assign in_is_answer  = in_kind_i == tiara_pkg::InAnswer;
   assign in_is_start   = in_kind_i == tiara_pkg::InStart;
   assign in_is_write   = in_kind_i == tiara_pkg::InArgument || in_is_start;
-  assign slot          = !r_valid_q || (r_goes && r_sleeps);
+  assign slot          = !r_valid_q || (r_goes && r_sleeps_q);
   assign ans_is_done   = done_valid;
   assign ans_is_serial = !done_valid && ser_valid;
   assign ans_is_pad    = !done_valid && !ser_valid && pad_valid;
@@ -570,8 +619,11 @@ module tiara_core #(
   assign ans_go        = (slot && (ans_is_done || ans_is_serial || ans_is_pad)) || in_accept;
   assign ans_ctx       = ans_is_done ? done_ctx : ans_is_serial ? ser_ctx : ans_is_pad ? pad_ctx : in_ctx_i;
   // Make a hole for who waits, when the pipeline has none on its way.
-  assign hold = (done_valid || ser_valid || pad_valid || (in_valid_i && (in_is_answer || in_is_write))) && !ans_go &&
-                d_valid_q && e_valid_q && x_valid_q && y_valid_q;
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) hold_q <= 1'b0;
+    else         hold_q <= (done_valid || ser_valid || pad_valid || (in_valid_i && (in_is_answer || in_is_write))) &&
+                           !ans_go && !hold_q && d_valid_q && e_valid_q && x_valid_q && y_valid_q && z_valid_q;
+  end
 
   // Loads: zeros or the sign above the bytes that were asked for.
   logic [7:0]  answer;
@@ -599,23 +651,32 @@ module tiara_core #(
   logic [CtxW-1:0] write_ctx;
   logic [4:0]  write_reg;
   logic [63:0] write_data;
-  assign r_writes   = r_valid_q && !r_sleeps && !r_illegal;
+  assign r_writes   = r_valid_q && !r_sleeps_q && !r_illegal_q;
   assign write      = r_writes ? r_has_dst_q
                                : ans_go && ((ans_is_in && in_is_write) || ans_is_serial ||
                                             (!ans_is_done && answer[4:0] != '1 && !(ans_is_in && in_fault_i != '0)));
   assign write_ctx  = r_writes ? r_ctx_q : ans_ctx;
   assign write_reg  = r_writes ? r_dst_q : ans_is_serial ? ser_reg : (ans_is_in && in_is_write) ? in_reg_i
       : answer[4:0];
-  assign write_data = !r_writes ? ans_data : r_u_q.is_flag_result ? {63'b0, r_take && r_u_q.sets_flag} : r_result_q;
+  assign write_data = !r_writes ? ans_data : r_u_q.is_flag_result ? {63'b0, r_take_q && r_u_q.sets_flag} : r_result_q;
+  // A cycle later: whoever is pushed now reads its registers in stage D, two cycles from here.
+  logic            write_q;
+  logic [CtxW-1:0] write_ctx_q;
+  logic [4:0]      write_reg_q;
+  logic [63:0]     write_data_q;
   always_ff @(posedge clk_i) begin
-    if (write) begin
-      regs_a_q[{write_ctx, write_reg}] <= write_data;
-      regs_b_q[{write_ctx, write_reg}] <= write_data;
+    write_q      <= write;
+    write_ctx_q  <= write_ctx;
+    write_reg_q  <= write_reg;
+    write_data_q <= write_data;
+    if (write_q) begin
+      regs_a_q[{write_ctx_q, write_reg_q}] <= write_data_q;
+      regs_b_q[{write_ctx_q, write_reg_q}] <= write_data_q;
     end
   end
 
   logic r_back;
-  assign r_back   = r_valid_q && (r_retry || (!r_sleeps && !r_ends));
+  assign r_back   = r_valid_q && (r_retry || (!r_sleeps_q && !r_ends_q));
   assign push     = r_back || (ans_go && !(ans_is_in && in_kind_i == tiara_pkg::InArgument));
   assign push_ctx = r_back ? r_ctx_q : ans_ctx;
 
@@ -625,13 +686,13 @@ module tiara_core #(
   always_ff @(posedge clk_i) begin
     if (start || r_goes) begin
       state_q[state_ctx] <= start ? {2'b00, in_entry_i, 24'b0}
-          : {r_next_pc, r_advances ? 8'd0 : r_next_upc, r_u_q.sel_a, r_u_q.sel_b, r_next_depth, r_next_flag,
-             r_advances && r_sleeps, r_steps_next == '0};
+          : {r_next_pc, r_advances_q ? 8'd0 : r_next_upc, r_u_q.sel_a, r_u_q.sel_b, r_next_depth, r_next_flag,
+             r_advances_q && r_sleeps_q, r_steps_next == '0};
       steps_q[state_ctx] <= start ? in_steps_i : r_steps_next;
     end
     if (start) bound_q[in_ctx_i] <= {in_tenant_i, in_domain_i, in_end_i};
     if (r_goes && r_u_q.sets_operand) operand_q[r_ctx_q] <= r_result_q;
-    if (r_goes && r_sleeps) begin
+    if (r_goes && r_sleeps_q) begin
       answer_q[r_ctx_q] <= {r_u_q.is_signed, r_u_q.length[1:0], r_has_dst_q ? r_dst_q : 5'd31};
       line_q[r_ctx_q]   <= r_imm_q[11:6];
     end
@@ -663,14 +724,14 @@ module tiara_core #(
   end
   assign r_carry = {r_entry_q[2*AddrW+TenantW+3] && !r_u_q.kind[2], r_u_q.op, r_data_q, operand, r_region_q,
                     r_is_scatter, r_u_q.op[1:0],
-                    r_fault_q | {r_u_q.permission, r_u_q.align[1]}, r_u_q.temp[1:0], r_ends, r_pc_q, r_steps,
+                    r_fault_q | {r_u_q.permission, r_u_q.align[1]}, r_u_q.temp[1:0], r_ends_q, r_pc_q, r_steps,
                     r_is_ahead_q, r_u_q.length[1:0]};
 
   tiara_check #(.Contexts(Contexts), .AddrW(AddrW), .TenantW(TenantW), .CarryW(CarryW)) u_check (
     .clk_i, .rst_ni,
-    .valid_i(r_valid_q && (r_is_memory || r_is_end)), .ready_o(check_ready), .ctx_i(r_ctx_q),
-    .offset_i(r_result_q), .length_i(r_length), .is_request_i(r_is_end || r_u_q.op != tiara_pkg::OpCheck),
-    .is_posted_i(r_is_end), .is_local_i(r_u_q.kind[2]), .has_entry_i(r_u_q.kind != tiara_pkg::EntNone),
+    .valid_i(r_valid_q && (r_is_memory_q || r_is_end_q)), .ready_o(check_ready), .ctx_i(r_ctx_q),
+    .offset_i(r_result_q), .length_i(r_length), .is_request_i(r_is_end_q || r_u_q.op != tiara_pkg::OpCheck),
+    .is_posted_i(r_is_end_q), .is_local_i(r_u_q.kind[2]), .has_entry_i(r_u_q.kind != tiara_pkg::EntNone),
     .kind_i(r_u_q.kind), .permission_i(r_u_q.kind[2] ? 3'b000 : r_permission),
     .is_aligned_8_i(r_u_q.align[0]), .is_aligned_64_i(r_u_q.align[1]), .is_bounded_i(r_u_q.is_bounded),
     .tenant_i(r_tenant_q), .carry_i(r_carry),

@@ -1,5 +1,6 @@
 // One bit a cycle: multiply, divide, remainder, and the bit counts, one job at a time for all contexts. A context
-// that finds it busy tries again when its turn comes. The rare instructions pay in cycles what the core saves in area.
+// that finds it busy tries again when its turn comes. It starts in stage Y, and is never done before the context has
+// gone to sleep in stage R. The rare instructions pay in cycles what the core saves in area.
 module tiara_serial #(
   parameter int unsigned Contexts = 32,
   localparam int unsigned CtxW = $clog2(Contexts)
@@ -19,7 +20,7 @@ module tiara_serial #(
   output logic [4:0]      reg_o,
   output logic [63:0]     data_o
 );
-  logic            busy_q, done_q;
+  logic            busy_q, asleep_q, done_q;
   logic [2:0]      op_q;
   logic [CtxW-1:0] ctx_q;
   logic [4:0]      reg_q;
@@ -61,16 +62,19 @@ module tiara_serial #(
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b0;
+      busy_q   <= 1'b0;
+      asleep_q <= 1'b0;
+      done_q   <= 1'b0;
     end else if (start_i) begin
-      busy_q <= 1'b1;
-      done_q <= 1'b0;
+      busy_q   <= 1'b1;
+      asleep_q <= 1'b0;
+      done_q   <= 1'b0;
     end else if (accept_i) begin
-      busy_q <= 1'b0;
-      done_q <= 1'b0;
-    end else if (busy_q && finish) begin
-      done_q <= 1'b1;
+      busy_q   <= 1'b0;
+      done_q   <= 1'b0;
+    end else begin
+      asleep_q <= busy_q;
+      if (busy_q && asleep_q && finish) done_q <= 1'b1;
     end
   end
 
