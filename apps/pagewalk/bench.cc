@@ -26,7 +26,7 @@ struct Options {
   uint32_t rounds = 10;  // contestants take turns, so that a disturbance meets all of them
   uint64_t pages = 1024;
   uint64_t seed = 1;
-  std::string node_cpus, client_cpus, json_path;
+  std::string node_cpus, client_cpus, inject, json_path;
   bool smoke = false;
 };
 
@@ -85,9 +85,12 @@ void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random&
 
 Result<LevelResult> measure_level(const Options& options, uint32_t level, Progress& progress) {
   RigOptions rig_options{
-      .levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}};
+      .levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}, .faults = {}};
   if (!options.node_cpus.empty()) {
     TIARA_TRY(rig_options.node_cpus, parse_cpu_list(options.node_cpus));
+  }
+  if (!options.inject.empty()) {
+    TIARA_TRY(rig_options.faults, nic::parse_fault_plan(options.inject));
   }
   progress.begin(fmt::format("{} level{}", level, level == 1 ? "" : "s"));
   TIARA_TRY(const auto rig, Rig::create(rig_options));
@@ -178,6 +181,7 @@ nlohmann::json to_json(const Report& report, const Options& options) {
             {"seed", options.seed},
             {"client_cpus", options.client_cpus.empty() ? "any" : options.client_cpus},
             {"node_cpus", options.node_cpus.empty() ? "any" : options.node_cpus},
+            {"inject", options.inject},
             {"smoke", options.smoke}}},
           {"results", results},
           {"ratios", ratios_json(report)},
@@ -238,6 +242,9 @@ Result<void> settle(Options& options) {
     return refuse();
   options.first_level = static_cast<uint32_t>(text.front() - '0');
   options.last_level = static_cast<uint32_t>(text.back() - '0');
+  if (!options.inject.empty()) {
+    TIARA_TRY_VOID(nic::parse_fault_plan(options.inject));
+  }
   if (options.smoke) {
     options.iterations = std::min<uint64_t>(options.iterations, 200);
     options.rounds = std::min(options.rounds, 2u);
@@ -279,6 +286,9 @@ int bench_main(int argc, char** argv) {
   app.add_option("--client-cpus", options.client_cpus,
                  "where the client may run (default anywhere)")
       ->option_text("LIST");
+  app.add_option("--inject", options.inject,
+                 "a longer link and a modelled device, as in 'one_way=1us,access=750ns,cycle=5ns'")
+      ->option_text("PLAN");
   app.add_option("--json", options.json_path, "write all figures to this file")
       ->option_text("FILE");
   app.add_flag("--smoke", options.smoke,

@@ -104,7 +104,9 @@ Result<void> Rig::start_node(const RigOptions& options) {
 
 Result<void> Rig::connect(const RigOptions& options) {
   const std::string url = "shm://" + folder_ + "/node.sock";
-  TIARA_TRY(transport_, nic::connect(url, nic::ConnectOptions{}));
+  nic::ConnectOptions link;
+  link.faults = options.faults;
+  TIARA_TRY(transport_, nic::connect(url, link));
   channel_ = std::make_unique<pagetable::CountingChannel>(*transport_);
   TIARA_TRY(const nic::NodeInfo info, channel_->info());
   if (info.table_levels != options.levels)

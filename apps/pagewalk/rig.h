@@ -13,6 +13,7 @@
 #include "apps/common/child.h"
 #include "apps/common/random.h"
 #include "nic/transport/channel.h"
+#include "nic/transport/fault_injector.h"
 #include "pagetable/baseline.h"
 #include "pagetable/counting_channel.h"
 #include "pagetable/remote_page_table.h"
@@ -35,6 +36,7 @@ struct RigOptions {
   uint64_t pages = 1024;  // stored; fewer where the table is smaller
   uint64_t seed = 1;
   std::vector<int> node_cpus;
+  std::optional<nic::FaultPlan> faults;  // of the link, for all contestants
 };
 
 class Rig {

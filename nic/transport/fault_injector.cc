@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "nic/timing/engine_timing.h"
 #include "runtime/base/check.h"
 #include "runtime/os/futex.h"
 #include "runtime/os/spin.h"
@@ -91,6 +92,7 @@ bool parse_part(std::string_view name, std::string_view value, FaultPlan& plan) 
   if (name == "jitter") return set(parse_time(value), plan.jitter);
   if (name == "corrupt") return set(parse_rate(value), plan.corrupt_rate);
   if (name == "access") return set(parse_time(value), plan.device.access);
+  if (name == "cycle") return set(parse_time_ps(value), plan.device.cycle_ps);
   if (name == "step") return set(parse_time_ps(value), plan.device.step_ps);
   if (name == "byte") return set(parse_time_ps(value), plan.device.byte_ps);
   const size_t at = value.find('@');
@@ -101,9 +103,9 @@ bool parse_part(std::string_view name, std::string_view value, FaultPlan& plan) 
 }  // namespace
 
 Nanoseconds DeviceModel::time_of(const Counts& counts) const noexcept {
-  const uint64_t accesses = counts.loads + counts.stores + counts.lines + counts.atomics;
-  const uint64_t ps = counts.steps * step_ps + counts.bytes_moved * byte_ps;
-  return access * static_cast<int64_t>(accesses) + Nanoseconds(static_cast<int64_t>(ps / 1000));
+  const EngineCost cost = estimate(counts);
+  const uint64_t ps = cost.cycles * cycle_ps + counts.steps * step_ps + counts.bytes_moved * byte_ps;
+  return access * static_cast<int64_t>(cost.waits) + Nanoseconds(static_cast<int64_t>(ps / 1000));
 }
 
 Result<FaultPlan> parse_fault_plan(std::string_view text) {
@@ -116,7 +118,7 @@ Result<FaultPlan> parse_fault_plan(std::string_view text) {
       return fail(ErrorCode::kInvalidInput,
                   "fault plan: \"" + std::string(part) +
                       "\" is malformed; use one_way=, jitter=, access= TIME, stall=TIME@RATE, "
-                      "corrupt=RATE, cut=COUNT, seed=NUMBER, step=, byte= TIME");
+                      "corrupt=RATE, cut=COUNT, seed=NUMBER, cycle=, step=, byte= TIME");
   }
   return plan;
 }

@@ -20,9 +20,11 @@
 
 namespace tiara::nic {
 
-// Time on a device, from what the engine counted.
+// Time on a device, from what the engine counted. Cycles of the hardware engine and the accesses that it waits for are
+// those of nic/timing; an engine of another make has a time for each instruction instead.
 struct DeviceModel {
-  os::Nanoseconds access{};    // a dependent read of host memory by the NIC: load, store, line or atomic
+  os::Nanoseconds access{};    // a dependent access of host memory by the NIC: load, store, line, atomic, page moved
+  uint64_t cycle_ps = 0;       // one cycle of the hardware engine
   uint64_t step_ps = 0;        // one instruction
   uint64_t byte_ps = 0;        // one byte moved in bulk
   os::Nanoseconds time_of(const Counts& counts) const noexcept;
@@ -39,7 +41,8 @@ struct FaultPlan {
   DeviceModel device;
 };
 
-// "one_way=5us,jitter=500ns,stall=10ms@0.01,corrupt=0.001,cut=1000,seed=7,access=750ns,step=40ns,byte=80ps": any of
+// "one_way=5us,jitter=500ns,stall=10ms@0.01,corrupt=0.001,cut=1000,seed=7,access=750ns,cycle=5ns,step=40ns,byte=80ps":
+// any of
 // them, in any order. An error names the part that is malformed.
 Result<FaultPlan> parse_fault_plan(std::string_view text);
 

@@ -25,6 +25,7 @@ LAYERS = [
     ["nic/cc"],
     ["nic/engine"],
     ["nic/rtl"],
+    ["nic/timing"],
     ["nic/wire"],
     ["nic/node"],
     ["nic/transport"],

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "nic/timing/engine_timing.h"
 #include "runtime/os/clock.h"
 #include "tests/unit/nic/transport/test_node.h"
 
@@ -92,7 +93,12 @@ TEST_CASE("a device is charged by what the engine counted") {
   counts.loads = 4;
   counts.lines = 1;
   counts.bytes_moved = 4096;
-  CHECK(device.time_of(counts) == os::Nanoseconds(5 * 750 + 100 * 40 + 4096 * 80 / 1000));
+  // Four loads, a line, and the page that moved in bulk.
+  CHECK(device.time_of(counts) == os::Nanoseconds(6 * 750 + 100 * 40 + 4096 * 80 / 1000));
+  const DeviceModel engine = plan_of("access=750ns,cycle=5ns").device;
+  CHECK(engine.time_of(counts) ==
+        os::Nanoseconds(6 * 750 + static_cast<int64_t>(estimate(counts).cycles) * 5));
+  CHECK(engine.time_of({}) == os::Nanoseconds(0));
 }
 
 TEST_CASE("a malformed fault plan is refused by the part that is wrong") {
