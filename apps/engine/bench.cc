@@ -138,8 +138,8 @@ nlohmann::json contestant_json(const Contestant& each) {
 }
 
 // Counts rounds, and has those run again in which a neighbour had part of the core: by what a loop of its own took,
-// before and after each contestant, never by what a contestant took. Gives up when that is so in three rounds of four; what is
-// reported then comes with `is_shared`.
+// before and after each contestant, never by what a contestant took. Gives up when that is so in three rounds of four;
+// what is reported then comes with `is_shared`.
 class Rounds {
  public:
   explicit Rounds(uint32_t wanted) noexcept : wanted_(wanted) {}
@@ -227,8 +227,8 @@ void print_summary(const nlohmann::json& json, const std::vector<Contestant>& co
     fmt::print("{} more rounds were run and not counted: something else ran on the other thread of this core\n",
                core["repeated_rounds"].get<uint32_t>());
   if (core["is_shared"].get<bool>())
-    fmt::print("the core was shared all the time, or does fewer than four additions at once: what waits (native) and what "
-               "computes (JIT, interpreter) cannot be compared; run it on an idle machine\n");
+    fmt::print("the core was shared all the time, or does fewer than four additions at once: what waits (native) "
+               "and what computes (JIT, interpreter) cannot be compared; run it on an idle machine\n");
 }
 
 Result<int> run(const Options& options) {

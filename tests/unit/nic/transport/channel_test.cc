@@ -1,4 +1,5 @@
 // One suite over every transport: what holds for a channel holds for all of them.
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <thread>

@@ -1,8 +1,8 @@
 // A memory node for tests: small pool, native operators that need no program.
 #pragma once
 
-#include <atomic>
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unistd.h>
