@@ -114,13 +114,14 @@ void Assembler::endings() {
   code_.fault = add({.unit = kUnitEnd, .kind = kEntNone, .op = kOpEndFault});
   code_.illegal = add(faulting(Fault::kIllegalInstruction));
   code_.spent = add(faulting(Fault::kStepBudget));
-  // One result a row; the core stops after the last that is wanted. The first one's register field is r0.
+  // One result a row; the core stops after the last that is wanted. The first one's register field is r0. How many are
+  // wanted goes along as the length, as the reason of FAIL does.
   uint8_t next = 0;
   for (uint8_t result = 3; result > 0; --result) {
-    const Uop row{.unit = kUnitEnd, .temp = result, .kind = kEntNone, .op = kOpEndOk};
+    const Uop row{.unit = kUnitEnd, .temp = result, .kind = kEntNone, .op = kOpEndOk, .length = kLenImm};
     next = add(then(row, next, kRs1, static_cast<uint8_t>(kR0 + result + 1)));
   }
-  at(Opcode::kRet, then({.unit = kUnitEnd, .kind = kEntNone, .op = kOpEndOk}, next, kRs1, kR1));
+  at(Opcode::kRet, then({.unit = kUnitEnd, .kind = kEntNone, .op = kOpEndOk, .length = kLenImm}, next, kRs1, kR1));
   at(Opcode::kFail, {.unit = kUnitEnd, .kind = kEntNone, .op = kOpEndFailed, .length = kLenImm});
   at(Opcode::kWait, {.unit = kUnitMemory, .pc = kPcNext, .kind = kEntNone, .op = kOpFence});
 }

@@ -1,0 +1,237 @@
+#include "nic/rtl/rtl_engine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "nic/engine/dispatch.h"
+#include "nic/wire/frame.h"
+#include "runtime/base/check.h"
+
+namespace tiara::nic::rtl {
+namespace {
+
+// Both ends of a wire inside this process. Addresses for private use (RFC 1918, locally administered).
+constexpr wire::NetworkAddress kNic{0x020000000001, 0x0a000001, 4791};
+constexpr wire::NetworkAddress kClient{0x020000000002, 0x0a000002, 4792};
+constexpr uint32_t kClientNumber = 0;
+constexpr uint8_t kTenant = 1;
+constexpr uint32_t kTicksATurn = 64;  // a thread clocks the NIC for so long before others have a chance
+constexpr LoadKey kKey{0x0706050403020100, 0x0f0e0d0c0b0a0908};  // of a wire that nobody else reaches
+
+}  // namespace
+
+struct RtlEngine::Run {
+  uint32_t slot = 0;
+  uint64_t sequence = 0;
+  Loaded* loaded = nullptr;
+  Domain* domain = nullptr;
+  uint32_t space = 0;
+  RemotePort* remote = nullptr;
+  std::span<std::byte> reply;
+  uint64_t pieces = 0;  // of the reply that have come, a bit each
+  bool is_done = false;
+  Outcome outcome;
+};
+
+RtlEngine::RtlEngine(const HostTiming& timing) : nic_(timing, kNic, kKey) {
+  for (uint32_t slot = 0; slot < NicModel::kWindow; ++slot) sequences_[slot] = slot;
+  TIARA_CHECK(nic_.open_client(kClientNumber, kClient, kTenant));
+  nic_.remote = [this](uint32_t slot) -> RemotePort* {
+    return slot < running_.size() && running_[slot] != nullptr ? running_[slot]->remote : nullptr;
+  };
+}
+
+RtlEngine::~RtlEngine() = default;
+
+NicFigures RtlEngine::figures() {
+  const std::lock_guard lock(mutex_);
+  return nic_.figures();
+}
+
+uint64_t RtlEngine::cycles() {
+  const std::lock_guard lock(mutex_);
+  return nic_.cycles();
+}
+
+// --- operators ---
+
+uint32_t RtlEngine::find_blocks(uint32_t blocks) const {
+  uint32_t run = 0;
+  for (uint32_t block = 0; block < blocks_.size(); ++block) {
+    run = blocks_[block] ? 0 : run + 1;
+    if (run == blocks) return block + 1 - blocks;
+  }
+  return UINT32_MAX;
+}
+
+// Makes room: every operator that nothing runs of leaves.
+bool RtlEngine::forget_idle() {
+  bool has_any = false;
+  for (auto each = loaded_.begin(); each != loaded_.end();) {
+    Loaded& loaded = *each->second;
+    if (loaded.uses != 0 || !nic_.unload(loaded.number)) {
+      ++each;
+      continue;
+    }
+    numbers_[loaded.number] = false;
+    std::fill_n(blocks_.begin() + loaded.block, loaded.blocks, false);
+    each = loaded_.erase(each);
+    has_any = true;
+  }
+  return has_any;
+}
+
+// Null: no room while others run.
+RtlEngine::Loaded* RtlEngine::place(const VerifiedProgram& program) {
+  if (const auto found = loaded_.find(&program.program()); found != loaded_.end()) return found->second.get();
+  const auto blocks = static_cast<uint32_t>((program.program().code.size() + kStoreBlock - 1) / kStoreBlock);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const auto free = std::find(numbers_.begin(), numbers_.end(), false);
+    const uint32_t block = find_blocks(blocks);
+    if (free == numbers_.end() || block == UINT32_MAX) {
+      if (!forget_idle()) return nullptr;
+      continue;
+    }
+    const auto number = static_cast<uint32_t>(free - numbers_.begin());
+    TIARA_CHECK(nic_.load(make_image(program, number, block, kKey), number));
+    *free = true;
+    std::fill_n(blocks_.begin() + block, blocks, true);
+    return (loaded_[&program.program()] = std::make_unique<Loaded>(Loaded{program, number, block, blocks})).get();
+  }
+  return nullptr;
+}
+
+Result<void> RtlEngine::prepare(const VerifiedProgram& program) {
+  if (program.program().code.size() > NicModel::kStoreBlocks * kStoreBlock)
+    return fail(ErrorCode::kResourceExhausted, "the program is larger than the NIC's store");
+  const std::lock_guard lock(mutex_);
+  place(program);  // no room: at its first run
+  return {};
+}
+
+// --- regions ---
+
+RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint32_t& number) {
+  const auto equals = [](const Region& a, const Region& b) {
+    return a.base == b.base && a.size == b.size && a.permission == b.permission;
+  };
+  Domain* oldest = nullptr;
+  for (Domain& each : domains_) {
+    if (each.used_at != 0 && std::equal(regions.begin(), regions.end(), each.regions.begin(), equals)) {
+      number = static_cast<uint32_t>(&each - domains_.data());
+      return &each;
+    }
+    if (each.uses == 0 && (oldest == nullptr || each.used_at < oldest->used_at)) oldest = &each;
+  }
+  if (oldest == nullptr) return nullptr;
+  number = static_cast<uint32_t>(oldest - domains_.data());
+  for (const NicModel::RangeId range : oldest->ranges) nic_.close_range(range);
+  oldest->ranges.clear();
+  oldest->regions = regions;
+  for (uint32_t region = 0; region < kMaxRegions; ++region) {
+    const Region& each = regions[region];
+    nic_.set_region(number, region, each, kTenant);
+    if (each.size == 0) continue;
+    oldest->ranges.push_back(nic_.open_range(each.base, each.size));
+  }
+  return oldest;
+}
+
+// --- runs ---
+
+bool RtlEngine::try_begin(Run& run, const VerifiedProgram& program, const Invocation& invocation) {
+  const auto slot = std::find(running_.begin(), running_.end(), nullptr);
+  if (slot == running_.end()) return false;
+  run.loaded = place(program);
+  if (run.loaded == nullptr) return false;
+  run.domain = bind_regions(invocation.regions, run.space);
+  if (run.domain == nullptr) return false;
+  ++run.loaded->uses;
+  ++run.domain->uses;
+  run.domain->used_at = ++clock_;
+  run.slot = static_cast<uint32_t>(slot - running_.begin());
+  run.sequence = sequences_[run.slot];
+  sequences_[run.slot] += NicModel::kWindow;
+  *slot = &run;
+  nic_.bind(run.loaded->number, run.space, run.space);
+  send(run, invocation);
+  return true;
+}
+
+void RtlEngine::send(Run& run, const Invocation& invocation) {
+  wire::InvocationFrame frame;
+  frame.request_id = run.sequence;
+  frame.tenant = {kTenant};
+  frame.operation = {run.loaded->number};
+  frame.space = {run.space};
+  frame.payload_bytes = static_cast<uint32_t>(invocation.payload.size());
+  frame.reply_room = static_cast<uint32_t>(run.reply.size());
+  frame.argument_count = static_cast<uint32_t>(invocation.arguments.size());
+  std::copy(invocation.arguments.begin(), invocation.arguments.end(), frame.arguments.begin());
+  wire::Piece piece;
+  piece.client = kClientNumber;
+  piece.sequence = run.sequence;
+  piece.pieces = static_cast<uint16_t>(wire::pieces_of(frame.payload_bytes));
+  wire::encode(frame, piece.frame);
+  for (; piece.piece < piece.pieces; ++piece.piece) {
+    const auto rest = invocation.payload.subspan(piece.piece * wire::kPieceBytes);
+    piece.bytes = rest.first(std::min(rest.size(), wire::kPieceBytes));
+    nic_.send(wire::encode_ethernet(kClient, kNic, piece));
+  }
+}
+
+// Nothing is lost on this wire, so everything that comes must be in order.
+void RtlEngine::receive() {
+  while (const auto bytes = nic_.receive()) {
+    wire::NetworkAddress from;
+    const auto piece = wire::decode_ethernet(*bytes, kClient, from);
+    TIARA_CHECK(piece && from == kNic && piece->kind == wire::PieceKind::kReply && piece->client == kClientNumber);
+    Run* const run = running_[piece->sequence % NicModel::kWindow];
+    TIARA_CHECK(run != nullptr && run->sequence == piece->sequence && !run->is_done);
+    wire::ReplyFrame reply;
+    TIARA_CHECK(wire::decode(piece->frame, reply) == wire::DecodeStatus::kOk && reply.request_id == run->sequence);
+    const uint64_t at = piece->piece * wire::kPieceBytes;
+    TIARA_CHECK(reply.outcome.reply_bytes <= run->reply.size());
+    TIARA_CHECK(at + piece->bytes.size() <= reply.outcome.reply_bytes);
+    if (!piece->bytes.empty()) std::memcpy(run->reply.data() + at, piece->bytes.data(), piece->bytes.size());
+    run->pieces |= uint64_t{1} << piece->piece;
+    run->outcome = reply.outcome;
+    run->is_done = static_cast<uint32_t>(__builtin_popcountll(run->pieces)) == piece->pieces;
+  }
+}
+
+void RtlEngine::end(Run& run) {
+  running_[run.slot] = nullptr;
+  --run.loaded->uses;
+  --run.domain->uses;
+}
+
+Outcome RtlEngine::run(const VerifiedProgram& program, const Invocation& invocation) noexcept {
+  const Refusal refusal = check_contract(program.program(), invocation);
+  // The NIC checks arguments itself; what a frame cannot carry, and regions, are the host's to refuse.
+  if (refusal == Refusal::kRegionUnbound || refusal == Refusal::kPayloadSize) return refused(refusal);
+  if (invocation.arguments.size() > kMaxArguments) return refused(Refusal::kArgumentCount);
+  if (invocation.payload.size() > kMaxPayloadBytes) return refused(Refusal::kPayloadSize);
+  Run run;
+  run.reply = invocation.reply.first(std::min<size_t>(invocation.reply.size(), kMaxReplyBytes));
+  run.remote = invocation.remote;
+  for (bool has_begun = false;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!has_begun) has_begun = try_begin(run, program, invocation);
+      for (uint32_t i = 0; i < kTicksATurn && !run.is_done; ++i) {
+        nic_.tick();
+        receive();
+      }
+      TIARA_CHECK(!nic_.has_bus_error());
+      if (run.is_done) {
+        end(run);
+        return run.outcome;
+      }
+    }
+    std::this_thread::yield();
+  }
+}
+
+}  // namespace tiara::nic::rtl
