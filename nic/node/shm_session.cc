@@ -45,6 +45,7 @@ wire::SegmentHeader& ShmSession::header() const noexcept {
 
 bool ShmSession::has_work() const noexcept {
   // Sequentially consistent: the worker looks here after it has said on the board that it sleeps (shm_layout.h).
+  if (taken_ != 0) return true;
   for (const auto& word : header().submitted)
     if ((word.load(std::memory_order_seq_cst) & slot_mask_) != 0) return true;
   return false;
@@ -55,17 +56,15 @@ os::Nanoseconds ShmSession::rung_at(os::Nanoseconds earliest, os::Nanoseconds no
   return std::clamp(claimed, earliest, now);
 }
 
-uint32_t ShmSession::serve() noexcept {
+uint32_t ShmSession::serve(uint32_t most_calls) noexcept {
   uint32_t served = 0;
   auto& calls = header().submitted[static_cast<uint32_t>(Lane::kCall)];
   // Relaxed look first: an exchange takes the line away from clients that are about to submit. Acquire: pairs with
   // the client's submission.
-  if (calls.load(std::memory_order_relaxed) != 0) {
-    for (uint64_t bits = calls.exchange(0, std::memory_order_acquire) & slot_mask_; bits != 0; bits &= bits - 1) {
-      serve_slot(static_cast<uint32_t>(std::countr_zero(bits)));
-      served++;
-    }
-  }
+  if (taken_ == 0 && calls.load(std::memory_order_relaxed) != 0)
+    taken_ = calls.exchange(0, std::memory_order_acquire) & slot_mask_;
+  for (; taken_ != 0 && served < most_calls; taken_ &= taken_ - 1, served++)
+    serve_slot(static_cast<uint32_t>(std::countr_zero(taken_)));
   auto& posted = header().submitted[static_cast<uint32_t>(Lane::kPosted)];
   if (const uint64_t bits = posted.load(std::memory_order_relaxed) & slot_mask_; bits != 0) {
     const uint64_t bit = bits & -bits;

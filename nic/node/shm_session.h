@@ -25,8 +25,10 @@ class ShmSession {
   };
   static Result<Opened> open(std::unique_ptr<Session> session, uint32_t slots);
 
-  // Serves everything that somebody waits for, and one posted request; how many that were. One worker at a time.
-  uint32_t serve() noexcept;
+  // Serves what somebody waits for, at most `most_calls` of it, and one posted request; how many that were. One worker
+  // at a time.
+  static constexpr uint32_t kAllCalls = wire::kMaxSlots;
+  uint32_t serve(uint32_t most_calls = kAllCalls) noexcept;
   bool has_work() const noexcept;
   // Where the client ran that was served last, as it says.
   uint32_t client_cpu() const noexcept { return client_cpu_; }
@@ -47,7 +49,8 @@ class ShmSession {
   UniqueFd doorbell_;
   const uint32_t slots_;
   const uint64_t slot_mask_;
-  uint32_t client_cpu_ = os::AdaptiveSpin::kNoCpu;  // the worker's own
+  uint64_t taken_ = 0;  // calls that were submitted and wait for their turn; the worker's own, as the next
+  uint32_t client_cpu_ = os::AdaptiveSpin::kNoCpu;
 };
 
 }  // namespace tiara::nic

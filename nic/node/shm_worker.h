@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "nic/node/fair_share.h"
 #include "nic/node/shm_session.h"
 #include "nic/wire/shm_layout.h"
 #include "runtime/base/error.h"
@@ -36,6 +37,7 @@ class ShmWorker {
   ShmWorker(wire::BoardLine& line, UniqueFd epoll, UniqueFd kick) noexcept;
   void run() noexcept;
   bool serve_all(const Sessions& sessions) noexcept;
+  bool serve_fairest(const Sessions& sessions) noexcept;
   bool wants_attention(const Sessions& sessions, uint64_t seen_changes) const noexcept;
   void sleep(const Sessions& sessions, uint64_t seen_changes, os::Nanoseconds idle_since) noexcept;
   void changed() noexcept;
@@ -46,6 +48,9 @@ class ShmWorker {
   UniqueFd kick_;  // rings when the list of sessions changes, and at the end
   os::AdaptiveSpin spin_;
   uint32_t client_cpu_ = os::AdaptiveSpin::kNoCpu;  // of the last one served; the worker's own
+  FairShare share_;          // the worker's own, as these two
+  size_t next_session_ = 0;  // where the next search begins
+  bool has_many_tenants_ = false;
   std::atomic<bool> is_stopping_{false};
   std::atomic<uint64_t> changes_{1};  // of the list of sessions
   mutable std::mutex mutex_;          // sessions_; the worker takes it only after a change

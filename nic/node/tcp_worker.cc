@@ -21,8 +21,9 @@ constexpr size_t kMaxOutgoing = 1 * kMiB;
 // Posted requests that wait in memory, beyond which the lane is not read. One whole request must fit.
 constexpr size_t kMaxInbox = 1 * kMiB;
 static_assert(kMaxInbox >= wire::message_bytes(kMaxPayloadBytes));
-// How much of posted requests, and of their answers, is moved between two looks for calls: some 20 us of copying.
-constexpr size_t kPostedAtOnce = 64 * 1024;
+// How much of waiting requests, and of their answers, is moved in one turn, between two looks for calls: some 20 us of
+// copying.
+constexpr size_t kTurnBytes = 64 * 1024;
 // An inbox that grew is given back when it is empty, so that idle clients cost little.
 constexpr size_t kKeptInbox = 16 * 1024;
 
@@ -69,7 +70,7 @@ void TcpWorker::run(os::IoBackend backend) noexcept {
   if (loop_ == nullptr) return;
   while (!is_stopping_.load(std::memory_order_acquire)) {
     uint32_t handled = loop_->run(*this, os::Nanoseconds::zero());
-    if (serve_posted()) handled++;
+    if (serve_waiting()) handled++;
     if (handled != 0) continue;
     const os::Nanoseconds start = os::monotonic_now();
     const auto look = [&] { return loop_->run(*this, os::Nanoseconds::zero()) != 0; };
@@ -94,6 +95,7 @@ void TcpWorker::woken() noexcept {
       lane_count_.fetch_sub(1, std::memory_order_relaxed);
       continue;  // closed: the client connects again
     }
+    count_lane(*lane, +1);
     lanes_.emplace(key, std::move(lane));
   }
 }
@@ -109,7 +111,22 @@ void TcpWorker::broke(uint64_t key) noexcept {
 }
 
 void TcpWorker::removed(uint64_t key) noexcept {
-  if (lanes_.erase(key) != 0) lane_count_.fetch_sub(1, std::memory_order_relaxed);
+  const auto found = lanes_.find(key);
+  if (found == lanes_.end()) return;
+  count_lane(*found->second, -1);
+  lanes_.erase(found);
+  lane_count_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void TcpWorker::count_lane(const Lane& lane, int change) noexcept {
+  uint32_t& count = lanes_of_[lane.session->session().tenant().value];
+  if (count == 0) tenants_++;
+  count += static_cast<uint32_t>(change);
+  if (count == 0) tenants_--;
+}
+
+void TcpWorker::let_wait(uint64_t key) {
+  if (std::ranges::find(waiting_, key) == waiting_.end()) waiting_.push_back(key);
 }
 
 std::span<const std::byte> TcpWorker::waiting(const Lane& lane) noexcept {
@@ -128,7 +145,7 @@ void TcpWorker::received(uint64_t key, std::span<const std::byte> bytes) noexcep
   const auto found = lanes_.find(key);
   if (found == lanes_.end() || found->second->is_broken) return;
   Lane& lane = *found->second;
-  if (lane.kind == wire::Lane::kCall && lane.inbox.empty()) {
+  if (is_served_at_once(lane) && lane.inbox.empty()) {
     serve_calls(key, lane, bytes);
     return;
   }
@@ -137,10 +154,10 @@ void TcpWorker::received(uint64_t key, std::span<const std::byte> bytes) noexcep
     lane.taken = 0;
   }
   lane.inbox.insert(lane.inbox.end(), bytes.begin(), bytes.end());
-  if (lane.kind == wire::Lane::kCall) {
+  if (is_served_at_once(lane)) {
     serve_calls(key, lane, {});
   } else {
-    if (std::ranges::find(posted_, key) == posted_.end()) posted_.push_back(key);
+    let_wait(key);
     throttle(key, lane);
   }
 }
@@ -167,20 +184,40 @@ void TcpWorker::serve_calls(uint64_t key, Lane& lane, std::span<const std::byte>
   throttle(key, lane);
 }
 
-// Requests of the lane that has waited longest, as many as keep calls waiting for a moment only; false when no lane has
-// a whole one.
-bool TcpWorker::serve_posted() noexcept {
-  while (!posted_.empty()) {
-    const uint64_t key = posted_.front();
-    posted_.pop_front();
-    const auto found = lanes_.find(key);
+// Of several tenants' lanes one whose tenant comes next, calls first; else the one that has waited longest.
+std::unordered_map<uint64_t, std::unique_ptr<TcpWorker::Lane>>::iterator TcpWorker::take_next_waiting() noexcept {
+  auto best = waiting_.begin();
+  auto lane = lanes_.find(*best);
+  for (auto at = best; tenants_ > 1 && at != waiting_.end(); ++at) {
+    const auto candidate = lanes_.find(*at);
+    if (candidate == lanes_.end()) continue;
+    if (lane != lanes_.end()) {
+      const Lane &ours = *candidate->second, &theirs = *lane->second;
+      const TenantId us = ours.session->session().tenant(), them = theirs.session->session().tenant();
+      const bool is_call_before_post = ours.kind == wire::Lane::kCall && theirs.kind != wire::Lane::kCall;
+      if (us == them ? !is_call_before_post : !share_.comes_before(us, them)) continue;
+    }
+    best = at;
+    lane = candidate;
+  }
+  waiting_.erase(best);
+  return lane;
+}
+
+// A turn of one lane, as much as keeps others waiting for a moment only; false when no lane has a whole request.
+bool TcpWorker::serve_waiting() noexcept {
+  while (!waiting_.empty()) {
+    const auto found = take_next_waiting();
     if (found == lanes_.end() || found->second->is_broken) continue;
+    const uint64_t key = found->first;
     Lane& lane = *found->second;
     if (lane.outgoing_bytes > kMaxOutgoing) continue;  // sent() brings it back
+    const Session& session = lane.session->session();
+    const os::Nanoseconds start = tenants_ > 1 ? os::monotonic_now() : os::Nanoseconds{};
     const size_t outgoing_before = lane.outgoing_bytes;
     size_t used = 0, moved = 0;
     Served served = Served::kOne;
-    while (served == Served::kOne && moved < kPostedAtOnce) {
+    while (served == Served::kOne && moved < kTurnBytes) {
       served = serve(lane, waiting(lane), used);
       if (served != Served::kOne) break;
       take(lane, used);
@@ -192,7 +229,8 @@ bool TcpWorker::serve_posted() noexcept {
     }
     flush(key, lane);
     throttle(key, lane);
-    if (served == Served::kOne && !lane.inbox.empty()) posted_.push_back(key);  // else received() brings it back
+    if (tenants_ > 1 && moved != 0) share_.charge(session.tenant(), os::monotonic_now() - start, session.weight());
+    if (served == Served::kOne && !lane.inbox.empty()) waiting_.push_back(key);  // else received() brings it back
     if (moved != 0) return true;
   }
   return false;
@@ -270,10 +308,10 @@ void TcpWorker::sent(uint64_t key) noexcept {
   flush(key, lane);
   if (lane.inbox.empty() || lane.outgoing_bytes > kMaxOutgoing) return throttle(key, lane);
   // What had to wait for the client to read.
-  if (lane.kind == wire::Lane::kCall)
+  if (is_served_at_once(lane))
     serve_calls(key, lane, {});
-  else if (std::ranges::find(posted_, key) == posted_.end())
-    posted_.push_back(key);
+  else
+    let_wait(key);
 }
 
 // Reads a lane only while there is room for what it sends and for what it is sent.

@@ -2,10 +2,12 @@
 //
 // Whole requests are served where they lie; what is incomplete is collected per lane. A call is served when its bytes
 // come. Posted requests wait in their lane's inbox and are served a few at a time, between looks for calls: nobody
-// waits for a write-back. Replies of one round go out in one send; a lane whose client does not read them is not read
+// waits for a write-back. Where lanes of several tenants meet, calls wait in the same way, and tenants take turns
+// (fair_share.h). Replies of one round go out in one send; a lane whose client does not read them is not read
 // either.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -15,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "nic/node/fair_share.h"
 #include "nic/node/lease.h"
 #include "runtime/os/spin.h"
 #include "runtime/os/stream_loop.h"
@@ -75,7 +78,11 @@ class TcpWorker final : private os::StreamLoop::Owner {
 
   void drop(uint64_t key, Lane& lane) noexcept;
   void serve_calls(uint64_t key, Lane& lane, std::span<const std::byte> bytes) noexcept;
-  bool serve_posted() noexcept;
+  bool serve_waiting() noexcept;
+  std::unordered_map<uint64_t, std::unique_ptr<Lane>>::iterator take_next_waiting() noexcept;
+  void let_wait(uint64_t key);
+  bool is_served_at_once(const Lane& lane) const noexcept { return lane.kind == wire::Lane::kCall && tenants_ <= 1; }
+  void count_lane(const Lane& lane, int change) noexcept;
   // Serves the request at the start of `bytes`; `used` is its length.
   Served serve(Lane& lane, std::span<const std::byte> bytes, size_t& used) noexcept;
   std::span<std::byte> room_for_reply(Lane& lane, size_t bytes);
@@ -89,7 +96,10 @@ class TcpWorker final : private os::StreamLoop::Owner {
   os::IoBackend backend_ = os::IoBackend::kAuto;
   os::AdaptiveSpin spin_;
   std::unordered_map<uint64_t, std::unique_ptr<Lane>> lanes_;
-  std::deque<uint64_t> posted_;  // lanes with posted requests that may be complete
+  std::deque<uint64_t> waiting_;  // lanes with requests that wait for their turn and may be complete
+  FairShare share_;
+  std::array<uint32_t, kMaxTenants + 1> lanes_of_{};  // by tenant
+  uint32_t tenants_ = 0;                              // with lanes here
   std::vector<Chunk> spare_;
   uint64_t next_key_ = 1;
 
