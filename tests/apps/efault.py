@@ -58,7 +58,8 @@ PROGRAMS = {
 def traced(folder, command, text):
     """(status, output, system calls that failed with EFAULT) of the command and its children."""
     log = os.path.join(folder, "log")
-    done = subprocess.run(STRACE + ["-o", log] + command, input=text.encode(), capture_output=True, timeout=TIME_LIMIT_S, check=False)
+    done = subprocess.run(STRACE + ["-o", log] + command, input=text.encode(), capture_output=True,
+                          timeout=TIME_LIMIT_S, check=False)
     with open(log, encoding="utf-8", errors="replace") as file:
         failed = [line.strip() for line in file if re.search(r"= -1 EFAULT\b", line)]
     return done, failed
