@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/residency/page_heat.h"
 #include "runtime/residency/resident_order.h"
 
 namespace tiara::apps::policy {
@@ -23,7 +24,8 @@ class Model {
       : memory_(memory), shift_(static_cast<uint32_t>(std::countr_zero(memory.cluster_pages))),
         clusters_((references.page_count >> shift_) + 1),
         order_(std::move(*residency::ResidentOrder::create(static_cast<uint32_t>(clusters_.size()), policy))),
-        staging_limit_(static_cast<uint32_t>(memory.pages * memory.staging_share)),
+        heat_(std::move(*residency::PageHeat::create(PageCount{references.page_count}))),
+        staging_limit_(memory.way == Way::kCopy ? 0 : static_cast<uint32_t>(memory.pages * memory.staging_share)),
         resident_limit_(std::max(memory.pages - staging_limit_, memory.cluster_pages)),
         was_here_(references.page_count, false) {}
 
@@ -63,6 +65,7 @@ class Model {
     }
     cluster.resident |= bit;
     ++resident_;
+    if (memory_.heat && how != fault::Arrival::kNew) heat_.returned(PageNumber{page});
     if (!std::exchange(cluster.is_queued, true)) order_.push({number}, how);
     settle(number);
   }
@@ -73,9 +76,10 @@ class Model {
     while (staged_ > staging_limit_) write_back();
   }
 
-  // As Evictor::evict_oldest: what has just arrived stays. False: only that is left.
+  // As Evictor::evict_oldest: what has just arrived stays, and what is hot. False: only that is left.
   bool evict(uint32_t fresh) {
-    for (int tried = 0; tried < 2; ++tried) {
+    constexpr int kMostClustersTried = 32;
+    for (int tried = 0; tried < kMostClustersTried; ++tried) {
       const auto victim = order_.try_pop();
       if (!victim) return false;
       Cluster& cluster = clusters_[victim->cluster.value];
@@ -83,16 +87,40 @@ class Model {
         order_.put_back(*victim);
         continue;
       }
-      cluster.is_queued = false;
-      const auto count = static_cast<uint32_t>(std::popcount(cluster.resident));
-      if (!std::exchange(cluster.has_slot, true)) slots_.push_back(victim->cluster.value);
-      cluster.staged |= std::exchange(cluster.resident, 0);
-      resident_ -= count;
-      staged_ += count;
+      const uint64_t leaving = cluster.resident & cold_pages(victim->cluster.value);
+      take_away(victim->cluster.value, leaving);
+      cluster.is_queued = cluster.resident != 0;
+      if (cluster.is_queued) order_.put_back(*victim);
+      if (leaving == 0) continue;
       order_.left(victim->cluster);
       return true;
     }
     return false;
+  }
+
+  void take_away(uint32_t number, uint64_t leaving) {
+    Cluster& cluster = clusters_[number];
+    const auto count = static_cast<uint32_t>(std::popcount(leaving));
+    for (uint64_t rest = memory_.heat ? leaving : 0; rest != 0; rest &= rest - 1)
+      heat_.left(page_at(number, rest), resident_);
+    cluster.resident &= ~leaving;
+    resident_ -= count;
+    if (memory_.way == Way::kCopy || count == 0) return;
+    if (!std::exchange(cluster.has_slot, true)) slots_.push_back(number);
+    cluster.staged |= leaving;
+    staged_ += count;
+  }
+
+  PageNumber page_at(uint32_t number, uint64_t positions) const {
+    return {(uint64_t{number} << shift_) + static_cast<uint64_t>(std::countr_zero(positions))};
+  }
+
+  // As Evictor::cold_pages: asking cools the others down.
+  uint64_t cold_pages(uint32_t number) {
+    uint64_t cold = ~uint64_t{0};
+    for (uint64_t rest = memory_.heat ? clusters_[number].resident : 0; rest != 0; rest &= rest - 1)
+      if (heat_.stays(page_at(number, rest))) cold &= ~(rest & -rest);
+    return cold;
   }
 
   void write_back() {
@@ -107,6 +135,7 @@ class Model {
   const uint32_t shift_;
   std::vector<Cluster> clusters_;
   residency::ResidentOrder order_;
+  residency::PageHeat heat_;
   std::deque<uint32_t> slots_;  // clusters with a staging slot, oldest first
   const uint32_t staging_limit_;
   const uint32_t resident_limit_;

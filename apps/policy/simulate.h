@@ -22,10 +22,15 @@ struct References {
 // naturally aligned group of 64 get one group of 64 numbers.
 References renumber(std::span<const uint64_t> pages);
 
+// How pages leave, as residency::UnmapBy: into staging, where a fault may find them again, or straight to the node.
+enum class Way : uint8_t { kMove, kCopy };
+
 struct Memory {
   uint32_t pages = 0;          // that may be here, resident and staged together
   uint32_t cluster_pages = 1;  // power of two, 1 to 64
   double staging_share = 0.125;
+  Way way = Way::kMove;  // kCopy: nothing is staged
+  bool heat = false;     // with kCopy: pages that come back again and again stay for some rounds (PageHeat)
 };
 
 struct Misses {

@@ -55,6 +55,7 @@ Config recording_config(const std::string& path) {
   Config config;
   config.local.bytes = kLeastLocal;
   config.readahead = false;   // only what the program asked for
+  config.evict_cluster = 4;   // the floor of the budget is four clusters: of 64 pages each, it would hide most uses
   config.children = Children::kNear;
   config.trace_path = path;
   return config;
@@ -94,7 +95,7 @@ Result<Trace> record_program(std::string_view name, std::vector<std::string> com
 
 Result<Trace> record_sort(Size size, const Watch& watch) {
   TIARA_TRY(const Folder folder, Folder::create());
-  const uint64_t lines = size == Size::kSmoke ? 20'000 : 400'000;
+  const uint64_t lines = size == Size::kSmoke ? 20'000 : 100'000;
   watch(fmt::format("sort: writing {} lines", lines));
   Random random(kSeed);
   std::ofstream input(folder.file("lines"));
@@ -108,7 +109,7 @@ Result<Trace> record_sort(Size size, const Watch& watch) {
 
 Result<Trace> record_sqlite(Size size, const Watch& watch) {
   TIARA_TRY(const Folder folder, Folder::create());
-  const uint64_t rows = size == Size::kSmoke ? 5'000 : 150'000;
+  const uint64_t rows = size == Size::kSmoke ? 5'000 : 40'000;
   std::ofstream script(folder.file("script"));
   script << "create table t(k integer primary key, v integer, s text);\n"
          << fmt::format("with recursive c(n) as (select 1 union all select n+1 from c where n<{}) "

@@ -116,3 +116,22 @@ TEST_CASE("a scan does not flush what s3fifo found to be used again") {
   const uint64_t fifo = simulate_runtime(references, {256, 1, 0.125}, EvictionPolicy::kFifo).fetches;
   CHECK(s3fifo * 2 < fifo);
 }
+
+TEST_CASE("heat keeps what comes back again and again, where pages leave by copying") {
+  // Half of the memory's pages are used all the time; a scan of others runs through.
+  std::vector<uint64_t> pages;
+  apps::Random random(7);
+  for (uint64_t i = 0, scanned = 0; i < 60'000; ++i) {
+    // Spread, so that clusters have hot and cold pages.
+    pages.push_back(i % 3 == 2 ? 10'000 + scanned++ % 4'000 : random.below(100) * 37);
+  }
+  const References references = renumber(pages);
+  Memory memory{200, 16, 0.125, Way::kCopy, true};
+  const Misses with = simulate_runtime(references, memory, EvictionPolicy::kClock);
+  memory.heat = false;
+  const Misses without = simulate_runtime(references, memory, EvictionPolicy::kClock);
+  CHECK(with.fetches < without.fetches);
+  CHECK(with.fetches >= simulate_belady(references, 200).fetches);
+  CHECK(with.taken_back == 0);
+  CHECK(without.taken_back == 0);
+}
