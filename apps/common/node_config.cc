@@ -108,7 +108,8 @@ Result<NodeFileConfig> parse_node_config(std::string_view text) {
   const json document = json::parse(text, nullptr, false);
   if (document.is_discarded()) return fail(ErrorCode::kInvalidInput, "not JSON; see docs/operating.md for an example");
   constexpr std::string_view kWhere = "the configuration";
-  TIARA_TRY_VOID(expect_members(document, kWhere, {"listen", "memory", "peer_token_file", "tenants"}));
+  TIARA_TRY_VOID(expect_members(document, kWhere, {"listen", "memory", "control", "admin_token_file", "metrics", "log",
+                                                  "peer_token_file", "tenants"}));
   NodeFileConfig made;
   if (const auto listen = document.find("listen"); listen != document.end()) {
     if (!listen->is_array() || !std::ranges::all_of(*listen, [](const json& url) { return url.is_string(); }))
@@ -116,6 +117,14 @@ Result<NodeFileConfig> parse_node_config(std::string_view text) {
     made.listen = listen->get<std::vector<std::string>>();
   }
   TIARA_TRY(made.memory, size_of(document, "memory", kWhere));
+  TIARA_TRY(made.control, text_of(document, "control", kWhere));
+  TIARA_TRY(made.metrics, text_of(document, "metrics", kWhere));
+  TIARA_TRY(made.log, text_of(document, "log", kWhere));
+  if (!made.log.empty() && made.log != "text" && made.log != "json") return malformed("\"log\"", "text or json");
+  TIARA_TRY(const std::string admin, text_of(document, "admin_token_file", kWhere));
+  if (!admin.empty()) {
+    TIARA_TRY(made.admin_token, read_token_file(admin));
+  }
   TIARA_TRY(const std::string peers, text_of(document, "peer_token_file", kWhere));
   if (!peers.empty()) {
     TIARA_TRY(made.peer_token, read_token_file(peers));

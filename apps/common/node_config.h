@@ -3,7 +3,8 @@
 //   {
 //     "listen": ["shm:///run/tiara/node.sock"],
 //     "memory": "8G",
-//     "peer_token_file": "/etc/tiara/peers.token",
+//     "control": "/run/tiara/control.sock", "admin_token_file": "/etc/tiara/admin.token",
+//     "metrics": "127.0.0.1:9478", "log": "json", "peer_token_file": "/etc/tiara/peers.token",
 //     "tenants": [
 //       {"name": "red", "token_file": "/etc/tiara/red.token", "memory": "4G", "time_percent": 50, "weight": 2},
 //       {"name": "blue", "token_env": "BLUE_TOKEN", "sessions": 100, "shared": true}
@@ -25,7 +26,11 @@ namespace tiara::apps {
 struct NodeFileConfig {
   std::vector<std::string> listen;
   std::optional<Bytes> memory;
-  std::string peer_token;  // what nodes bring each other; empty: nothing
+  std::string control;      // path of the control socket; empty: none
+  std::string admin_token;  // what its clients must bring; empty: who may open the socket
+  std::string metrics;      // HOST:PORT; empty: none
+  std::string log;          // text or json; empty: not said
+  std::string peer_token;   // what nodes bring each other; empty: nothing
   std::vector<nic::TenantConfig> tenants;
 };
 

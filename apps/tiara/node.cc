@@ -10,14 +10,12 @@
 #include "apps/common/command_line.h"
 #include "apps/common/config_options.h"
 #include "apps/common/node_config.h"
+#include "apps/common/node_control.h"
 #include "apps/tiara/commands.h"
+#include "apps/tiara/node_serving.h"
 #include "nic/engine/jit.h"
-#include "nic/operators/peer_library.h"
-#include "nic/node/memory_node.h"
-#include "nic/node/server.h"
 #include "nic/transport/peer_set.h"
 #include "pagetable/baseline.h"
-#include "pagetable/builtin.h"
 #include "runtime/base/config.h"
 
 namespace tiara::apps {
@@ -26,19 +24,8 @@ namespace {
 // A smaller pool holds no program worth its start: 1 MiB is 256 frames, some of them tables.
 constexpr Bytes kMinMemory{1 * kMiB};
 
-// Waits for the end with the signals blocked: no handler, no race.
-int wait_for_signal() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
-  int number = 0;
-  while (sigwait(&signals, &number) != 0) {
-  }
-  return number;
-}
-
 // Before any thread is started: threads inherit the mask, so the signals wait for
-// wait_for_signal().
+// serve_until_told().
 void block_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -69,61 +56,41 @@ Result<nic::PeerConfig> parse_peers(const PeerOptions& options) {
   return config;
 }
 
-int complain_of_listening(const char* option, const std::string& url, const Error& error) {
-  const bool is_malformed = error.code == ErrorCode::kInvalidInput && !url.starts_with("shm://");
-  return complain(is_malformed ? kExitUsage : kExitOsError, fmt::format("{} {}: {}", option, url, error.message));
-}
+// tiara node status|tenants|drain|fsck
+constexpr std::string_view kQuestions[] = {"status", "tenants", "drain", "fsck"};
 
-// Where the node is reached.
-struct Serving {
-  std::vector<std::string> urls;
-  std::string peers_url;  // empty: other nodes do not reach it
-};
-
-int serve_until_told(const Serving& serving, const nic::NodeConfig& config, const nic::ServerConfig& server_config) {
-  const auto pages = pagetable::builtin_operators();
-  std::vector<nic::BuiltinOperator> builtins(pages.begin(), pages.end());
-  if (config.shared.value != 0) std::ranges::copy(nic::peers::builtin_operators(), std::back_inserter(builtins));
-  const auto node = nic::MemoryNode::create(config, builtins);
-  if (!node && node.error().code == ErrorCode::kInvalidInput) return complain(kExitUsage, node.error().message);
-  if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
-  std::unique_ptr<nic::NodeServer> peer_server;
-  if (!serving.peers_url.empty()) {
-    nic::ServerConfig for_peers = server_config;
-    for_peers.workers = 1;  // operators of two instructions
-    for_peers.serves = nic::SessionKind::kPeer;
-    auto started = nic::serve(serving.peers_url, **node, for_peers);
-    if (!started) return complain_of_listening("--peers-listen", serving.peers_url, started.error());
-    peer_server = std::move(*started);
+int ask_main(int argc, char** argv) {
+  const std::string command = argv[1];
+  CommandLine app("Asks a memory node that runs, and prints its answer as JSON.");
+  std::string control, token_file;
+  app.add_option("--control", control, "the node's control socket")->required()->option_text("PATH");
+  app.add_option("--admin-token-file", token_file, "file with the token that the node asks for")
+      ->option_text("FILE");
+  std::string name = std::string(argv[0]) + " " + command;
+  std::vector<char*> rest(argv + 1, argv + argc + 1);
+  rest[0] = name.data();
+  if (const auto status = app.parse(argc - 1, rest.data())) return *status;
+  std::string token;
+  if (!token_file.empty()) {
+    auto read = read_token_file(token_file);
+    if (!read) return complain(read.error());
+    token = std::move(*read);
   }
-  std::vector<std::unique_ptr<nic::NodeServer>> servers;
-  for (const std::string& url : serving.urls) {
-    auto started = nic::serve(url, **node, server_config);
-    if (!started) return complain_of_listening("--listen", url, started.error());
-    servers.push_back(std::move(*started));
-  }
-  if (peer_server != nullptr)
-    fmt::print("tiara node: sharing {} with other nodes at {}\n", format_bytes(config.shared), peer_server->url());
-  for (const auto& server : servers)
-    fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n",
-               format_bytes((*node)->stats().pool.total.bytes()), server->url(), server->workers(), getpid(),
-               server->moves_bytes_with());
-  std::fflush(stdout);
-  wait_for_signal();
-  const auto stats = (*node)->stats();
-  fmt::print(
-      "tiara node: stopped; {} sessions, {} invocations, {} of them refused, {} faulted, {} still "
-      "in use\n",
-      stats.sessions_opened, stats.counts.invocations, stats.counts.refused, stats.counts.faulted,
-      format_bytes(stats.pool.in_use.bytes()));
-  return kExitOk;
+  const auto answer = ask_node(control, token, command);
+  if (!answer) return complain(answer.error());
+  fmt::print("{}\n", answer->dump(2));
+  return answer->value("is_sound", true) ? kExitOk : kExitFailure;
 }
 
 // Options say what they say; the rest is the file's.
 Result<void> complete_from(const std::string& path, Serving& serving, std::optional<std::string>& memory,
-                           nic::NodeConfig& config) {
+                           std::string& log, nic::NodeConfig& config) {
   TIARA_TRY(NodeFileConfig file, read_node_config(path));
   if (serving.urls.empty()) serving.urls = std::move(file.listen);
+  if (serving.control.empty()) serving.control = std::move(file.control);
+  if (serving.metrics.empty()) serving.metrics = std::move(file.metrics);
+  if (log.empty()) log = std::move(file.log);
+  serving.admin_token = std::move(file.admin_token);
   if (!memory && file.memory) memory = std::to_string(file.memory->value);
   config.peer_token = std::move(file.peer_token);
   config.tenants = std::move(file.tenants);
@@ -133,10 +100,15 @@ Result<void> complete_from(const std::string& path, Serving& serving, std::optio
 }  // namespace
 
 int node_main(int argc, char** argv) {
-  CommandLine app("Keeps the far memory of other processes until SIGINT or SIGTERM.");
+  if (argc > 1 && std::ranges::find(kQuestions, std::string_view(argv[1])) != std::end(kQuestions))
+    return ask_main(argc, argv);
+  CommandLine app(
+      "Keeps the far memory of other processes until SIGINT or SIGTERM.\n\n"
+      "  tiara node --listen URL [options]\n"
+      "  tiara node status|tenants|drain|fsck --control PATH [--admin-token-file FILE]\n");
   Serving serving;
   std::optional<std::string> memory;
-  std::string config_file, token_file, engine = "auto", lease = "30s", io = "auto";
+  std::string config_file, token_file, admin_token_file, log, engine = "auto", lease = "30s", io = "auto";
   nic::NodeConfig config;
   nic::ServerConfig server;
   bool serves_baselines = false;
@@ -153,6 +125,18 @@ int node_main(int argc, char** argv) {
   app.add_option("--token-file", token_file,
                  "file with the token that clients must bring, on a node without tenants (default: none is asked for)")
       ->option_text("FILE");
+  app.add_option("--control", serving.control,
+                 "where 'tiara node status' and its like reach the node: a UNIX socket")
+      ->option_text("PATH");
+  app.add_option("--admin-token-file", admin_token_file,
+                 "file with the token that those must bring (default: whoever may open the socket)")
+      ->option_text("FILE");
+  app.add_option("--metrics", serving.metrics,
+                 "where Prometheus finds the node's figures (default: nowhere; port 0: any that is free)")
+      ->option_text("HOST:PORT");
+  app.add_option("--log", log, "events on standard error, as text (default) or as json")
+      ->option_text("FORMAT")
+      ->one_of({"text", "json"});
   app.add_option("--memory", memory,
                  "memory for pages and their tables (default: most of what is available)")
       ->option_text("SIZE");
@@ -195,8 +179,14 @@ int node_main(int argc, char** argv) {
                "bench pagewalk'");
   if (const auto status = app.parse(argc, argv)) return *status;
   if (!config_file.empty()) {
-    const auto completed = complete_from(config_file, serving, memory, config);
+    const auto completed = complete_from(config_file, serving, memory, log, config);
     if (!completed) return complain(kExitUsage, "--config " + completed.error().message);
+  }
+  if (log == "json") serving.log = NodeLog::Format::kJson;
+  if (!admin_token_file.empty()) {
+    auto token = read_token_file(admin_token_file);
+    if (!token) return complain(token.error());
+    serving.admin_token = std::move(*token);
   }
   if (!token_file.empty()) {
     if (!config.tenants.empty())

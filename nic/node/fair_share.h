@@ -18,6 +18,9 @@ namespace tiara::nic {
 
 class FairShare {
  public:
+  // How much of one tenant's another's call may stand behind: of the largest reads, some 20 us each.
+  static constexpr uint32_t kCallsInTurn = 4;
+
   bool comes_before(TenantId a, TenantId b) const noexcept { return time_of(a) < time_of(b); }
 
   // `tenant` was served, at its turn, for `duration`.

@@ -83,9 +83,10 @@ void LeaseTable::describe(const StreamSession& session, wire::HandshakeReply& re
 LeaseTable::Opened LeaseTable::open(const wire::Handshake& question, uint32_t max_slots) {
   auto session = node_.open_session(question.used_token(), kind_);
   if (!session) {
-    const bool is_token = session.error().code == ErrorCode::kNoPermission;
-    return {nullptr, refusal(is_token ? wire::HandshakeStatus::kNoPermission : wire::HandshakeStatus::kFull,
-                             session.error().message)};
+    wire::HandshakeStatus status = wire::HandshakeStatus::kFull;
+    if (session.error().code == ErrorCode::kNoPermission) status = wire::HandshakeStatus::kNoPermission;
+    if (session.error().code == ErrorCode::kUnavailable) status = wire::HandshakeStatus::kDraining;
+    return {nullptr, refusal(status, session.error().message)};
   }
   const uint32_t slots = std::clamp(question.slots, wire::kMinSlots, std::min(max_slots, wire::kMaxSlots));
   const wire::SessionSecret secret{{random_word(), random_word()}};
@@ -114,7 +115,10 @@ LeaseTable::Opened LeaseTable::resume(const wire::Handshake& question) {
   Opened opened;
   const std::lock_guard lock(mutex_);
   opened.session = find_locked(question, opened.reply);
-  if (opened.session == nullptr) return opened;
+  if (opened.session == nullptr) {
+    stats_.refused++;
+    return opened;
+  }
   StreamSession& session = *opened.session;
   session.is_connected_ = true;
   session.epoch_.fetch_add(1, std::memory_order_acq_rel);  // pairs with execute(): older connections are dead now
@@ -127,7 +131,10 @@ LeaseTable::Opened LeaseTable::attach(const wire::Handshake& question) {
   Opened opened;
   const std::lock_guard lock(mutex_);
   opened.session = find_locked(question, opened.reply);
-  if (opened.session == nullptr) return opened;
+  if (opened.session == nullptr) {
+    stats_.refused++;
+    return opened;
+  }
   if (question.epoch != opened.session->epoch()) {
     opened.session = nullptr;
     opened.reply = refusal(wire::HandshakeStatus::kMalformed, "a connection of another epoch of the session");

@@ -101,6 +101,7 @@ class LeaseTable {
 
   struct Stats {
     uint64_t resumed = 0;
+    uint64_t refused = 0;  // resumptions and attachments: no such session any more, or a wrong secret
     uint64_t expired = 0;
     uint32_t away = 0;  // sessions without a connection, lease running
   };

@@ -29,6 +29,17 @@ struct ServerConfig {
 // How many `config` asks for.
 uint32_t worker_count(const ServerConfig& config) noexcept;
 
+// What happened where clients come in, since the server started. Figures.
+struct ServerStats {
+  uint32_t away = 0;             // sessions without a connection, lease running
+  uint64_t resumed = 0;          // sessions whose client came back
+  uint64_t resumes_refused = 0;  // who came back too late, to another node, or with a wrong secret
+  uint64_t expired = 0;          // leases that ran out
+  uint64_t malformed = 0;        // connections ended for bytes that are no frames
+  uint64_t corrupted = 0;        // connections ended for bytes that do not match their hash
+  uint64_t stragglers = 0;       // requests of dead connections, dropped
+};
+
 class NodeServer {
  public:
   // Stops serving: clients see the node as lost. Their address spaces are reaped.
@@ -38,6 +49,7 @@ class NodeServer {
   virtual std::string url() const = 0;
   // "io_uring", "sockets" or "shared memory".
   virtual std::string_view moves_bytes_with() const noexcept = 0;
+  virtual ServerStats stats() const = 0;  // any thread
 };
 
 // `url` is shm://PATH or tcp://HOST:PORT (port 0: any). Serves until the server is destroyed; `node` must outlive it.

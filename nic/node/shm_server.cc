@@ -162,14 +162,21 @@ ShmServer::Keep ShmServer::read_requests(Connection& connection) {
     // The inbox never holds more than one request and what fits `room` behind it.
     while (connection.inbox.size() >= wire::kControlHeaderBytes) {
       const auto header = wire::decode_control_header(connection.inbox);
-      if (!header || header->kind != wire::FrameKind::kControlRequest) return Keep::kNo;
+      if (!header || header->kind != wire::FrameKind::kControlRequest) return give_up();
       const size_t length = wire::kControlHeaderBytes + header->body_bytes;
       if (connection.inbox.size() < length) break;
       const auto body = std::span(connection.inbox).subspan(wire::kControlHeaderBytes, header->body_bytes);
-      if (!wire::check_body(*header, body) || answer(connection, *header, body) == Keep::kNo) return Keep::kNo;
+      if (!wire::check_body(*header, body)) return give_up();
+      if (answer(connection, *header, body) == Keep::kNo) return Keep::kNo;
       connection.inbox.erase(connection.inbox.begin(), connection.inbox.begin() + static_cast<ptrdiff_t>(length));
     }
   }
+}
+
+// On a connection whose bytes are no frames: where the next one begins is unknown.
+ShmServer::Keep ShmServer::give_up() noexcept {
+  malformed_.fetch_add(1, std::memory_order_relaxed);
+  return Keep::kNo;
 }
 
 ShmServer::Keep ShmServer::answer(Connection& connection, const wire::ControlHeader& header,

@@ -28,6 +28,11 @@ class ShmServer final : public NodeServer {
   uint32_t workers() const noexcept override { return static_cast<uint32_t>(workers_.size()); }
   std::string url() const override { return "shm://" + path_; }
   std::string_view moves_bytes_with() const noexcept override { return "shared memory"; }
+  ServerStats stats() const override {
+    ServerStats stats;
+    stats.malformed = malformed_.load(std::memory_order_relaxed);
+    return stats;
+  }
 
  private:
   struct Connection {
@@ -49,6 +54,7 @@ class ShmServer final : public NodeServer {
   void drop_silent();
   void drop(uint64_t key);
   Keep read_requests(Connection& connection);
+  Keep give_up() noexcept;
   Keep answer(Connection& connection, const wire::ControlHeader& header, std::span<const std::byte> body);
   Keep welcome(Connection& connection, const wire::ControlHeader& header, std::span<const std::byte> body);
   Result<wire::Body> open_session(Connection& connection, const wire::Hello& hello, UniqueFd& segment);
@@ -66,6 +72,7 @@ class ShmServer final : public NodeServer {
   std::map<uint64_t, std::unique_ptr<Connection>> connections_;  // the control thread's own
   uint64_t next_key_;
   uint32_t silent_connections_ = 0;  // that have not said hello
+  std::atomic<uint64_t> malformed_{0};  // a figure
   std::atomic<bool> is_stopping_{false};
   os::Thread thread_;  // last: it uses all of the above
 };

@@ -10,9 +10,6 @@
 namespace tiara::nic {
 namespace {
 
-// How long another tenant's call may stand behind the one that has its turn: some 20 us of the largest calls each.
-constexpr uint32_t kCallsInTurn = 4;
-
 // Edge-triggered: each ring is one event, and the counter of the eventfd never needs to be read.
 Result<void> watch(const UniqueFd& epoll, const UniqueFd& event) {
   epoll_event interest{};
@@ -100,7 +97,7 @@ bool ShmWorker::serve_fairest(const Sessions& sessions) noexcept {
   if (best == nullptr) return false;
   next_session_ = best_at + 1;
   const os::Nanoseconds start = os::monotonic_now();
-  (void)best->serve(kCallsInTurn);
+  (void)best->serve(FairShare::kCallsInTurn);
   share_.charge(best->session().tenant(), os::monotonic_now() - start, best->session().weight());
   client_cpu_ = best->client_cpu();
   return true;

@@ -51,6 +51,14 @@ TcpServer::~TcpServer() {
   connections_.clear();
 }
 
+ServerStats TcpServer::stats() const {
+  const LeaseTable::Stats leases = leases_.stats();
+  const auto read = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  return {leases.away,    leases.resumed,
+          leases.refused, leases.expired,
+          read(counters_.malformed), read(counters_.corrupted), read(counters_.stragglers)};
+}
+
 Result<void> TcpServer::watch(const UniqueFd& fd, uint64_t event, uint32_t events) {
   epoll_event interest{};
   interest.events = events;

@@ -27,6 +27,7 @@ class TcpServer final : public NodeServer {
   std::string url() const override { return url_; }
   std::string_view moves_bytes_with() const noexcept override { return os::to_string(workers_.front()->backend()); }
 
+  ServerStats stats() const override;
   LeaseTable::Stats lease_stats() const { return leases_.stats(); }
   const StreamCounters& counters() const noexcept { return counters_; }
 

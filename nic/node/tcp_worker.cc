@@ -217,7 +217,8 @@ bool TcpWorker::serve_waiting() noexcept {
     const size_t outgoing_before = lane.outgoing_bytes;
     size_t used = 0, moved = 0;
     Served served = Served::kOne;
-    while (served == Served::kOne && moved < kTurnBytes) {
+    const uint32_t most = tenants_ > 1 ? FairShare::kCallsInTurn : UINT32_MAX;
+    for (uint32_t count = 0; served == Served::kOne && moved < kTurnBytes && count < most; count++) {
       served = serve(lane, waiting(lane), used);
       if (served != Served::kOne) break;
       take(lane, used);

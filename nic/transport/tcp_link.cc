@@ -24,6 +24,7 @@ Error explain(const wire::HandshakeReply& reply) {
   switch (reply.status) {
     case wire::HandshakeStatus::kNoPermission: return {ErrorCode::kNoPermission, why};
     case wire::HandshakeStatus::kFull: return {ErrorCode::kResourceExhausted, why};
+    case wire::HandshakeStatus::kDraining: return {ErrorCode::kUnavailable, why};
     case wire::HandshakeStatus::kOtherVersion:
       return {ErrorCode::kUnsupported, "it speaks another version; use the same version of tiara on both sides"};
     case wire::HandshakeStatus::kWelcome:
@@ -163,6 +164,7 @@ TcpLink::Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexce
     case wire::HandshakeStatus::kNoPermission:
     case wire::HandshakeStatus::kOtherVersion: reason = kRefuses; return Resumed::kNever;
     case wire::HandshakeStatus::kFull:
+    case wire::HandshakeStatus::kDraining:
     case wire::HandshakeStatus::kMalformed:  // our question was corrupted on its way
     case wire::HandshakeStatus::kWelcome: break;
   }

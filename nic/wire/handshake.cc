@@ -124,7 +124,7 @@ DecodeStatus decode(std::span<const std::byte, kHandshakeReplyBytes> bytes, Hand
   RawAnswer raw;
   std::memcpy(&raw, bytes.data(), sizeof raw);
   if (const auto status = check(raw, kAnswer); status != DecodeStatus::kOk) return status;
-  if (raw.status > static_cast<uint8_t>(HandshakeStatus::kMalformed) || raw.text_bytes > kMaxHandshakeText ||
+  if (raw.status > static_cast<uint8_t>(HandshakeStatus::kDraining) || raw.text_bytes > kMaxHandshakeText ||
       !is_zero(raw.text + raw.text_bytes, kMaxHandshakeText - raw.text_bytes))
     return DecodeStatus::kBadField;
   const bool is_welcome = raw.status == static_cast<uint8_t>(HandshakeStatus::kWelcome);

@@ -60,6 +60,7 @@ enum class HandshakeStatus : uint8_t {
   kExpired = 4,        // no such session: its lease ran out, or the secret is wrong
   kFull = 5,           // the node takes no more sessions
   kMalformed = 6,
+  kDraining = 7,       // the node takes no sessions any more
 };
 
 struct HandshakeReply {

@@ -275,6 +275,39 @@ TEST_CASE("two tenants of a node: each comes with its token, and neither reaches
   CHECK((*red)->call({echo, space, {}}, {}).outcome.status == Status::kOk);
 }
 
+TEST_CASE("calls and posts of several tenants on one worker are all answered, each with its own bytes") {
+  NodeConfig config = test_config();
+  config.tenants = {{.name = "red", .token = "red", .weight = 3}, {.name = "blue", .token = "blue"}};
+  const Link link(any_transport(), config);
+  std::atomic<uint32_t> right{0};
+  const auto work = [&](uint64_t number) {
+    ConnectOptions options;
+    options.token = number % 2 == 0 ? "red" : "blue";
+    const auto channel = link.try_connect(options);
+    if (!channel) return;
+    const Echo echo(**channel);
+    for (uint64_t round = 0; round < 30; round++) {
+      std::array<std::vector<std::byte>, 6> sent, rooms;
+      std::array<Ticket, 6> tickets;
+      for (size_t i = 0; i < sent.size(); i++) {
+        sent[i] = pattern(i == 5 ? 60'000 : 1 + 700 * i, number * 1000 + round * 10 + i);
+        rooms[i].resize(sent[i].size());
+        const std::array<std::span<const std::byte>, 1> parts{sent[i]};
+        tickets[i] = (*channel)->post(echo.request(parts), rooms[i]);
+        if (!tickets[i].is_valid()) return;
+      }
+      if ((*channel)->call(echo.request({}), {}).outcome.results[0] == 42) right++;
+      for (size_t i = 0; i < sent.size(); i++)
+        if ((*channel)->collect(tickets[i]).outcome.status == Status::kOk && rooms[i] == sent[i]) right++;
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (uint64_t i = 0; i < 4; i++) threads.emplace_back(work, i);
+  }
+  CHECK(right == 4 * 30 * 7);
+}
+
 TEST_CASE("the largest requests and answers fit, many at once") {
   const Link link(any_transport());
   const auto channel = link.connect();
