@@ -3,6 +3,8 @@
 // The RTL core and the interpreter in lock step: first the conformance corpus, then random programs until N
 // instructions were compared. Programs run side by side on all contexts; latency, back-pressure and the order of
 // answers change every so often. Ten million: --instructions 10000000.
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <deque>
@@ -24,6 +26,7 @@ using conformance::Case;
 
 constexpr uint64_t kStepLimit = 20'000;
 constexpr uint64_t kMostCycles = 4'000'000;  // of one program, or nothing comes out any more
+constexpr uint32_t kPercents[] = {0, 10, 50, 90};  // of cycles: back-pressure, and silence
 
 struct Options {
   uint64_t instructions = 100'000;
@@ -92,10 +95,14 @@ class Bench {
     }
     drain();
     if (!options_.coverage.empty()) report();
-    size_t pairs = 0;
-    for (const auto& [pair, count] : coverage_) pairs += pair.second != 0;
+    size_t pairs = 0, everywhere = 0;
+    for (const auto& [pair, times] : met()) {
+      pairs += pair.second != 0;
+      everywhere += pair.second != 0 && std::ranges::find(times, 0) == times.end();
+    }
     std::cout << compared_ << " instructions of " << finished_ << " programs compared in " << host_.cycles()
-              << " cycles, " << pairs << " pairs of instruction and fault; " << wrong_ << " programs differ\n";
+              << " cycles, " << pairs << " pairs of instruction and fault, " << everywhere
+              << " of them under every back-pressure; " << wrong_ << " programs differ\n";
     return wrong_ == 0 && compared_ > 0 ? 0 : 1;
   }
 
@@ -103,10 +110,10 @@ class Bench {
   void change_timing() {
     drain();
     constexpr uint32_t kLatencies[][2] = {{1, 1}, {1, 10}, {20, 60}, {100, 100}, {1, 300}};
-    constexpr uint32_t kPercents[] = {0, 10, 50, 90};
     const auto& latency = kLatencies[random_() % std::size(kLatencies)];
-    host_.set_timing({latency[0], latency[1], kPercents[random_() % std::size(kPercents)],
-                      kPercents[random_() % std::size(kPercents)], random_()});
+    pressure_ = random_() % std::size(kPercents);
+    const uint32_t silence = kPercents[random_() % std::size(kPercents)];
+    host_.set_timing({latency[0], latency[1], kPercents[pressure_], silence, random_()});
   }
 
   bool run_cases(const std::string& path) {
@@ -121,7 +128,7 @@ class Bench {
       if (!program) continue;  // the corpus's own runner complains
       if (random_() % 32 == 0) change_timing();
       start(std::make_unique<Lockstep>(each.file + ": " + each.name, *program, each.arguments, side_of(each, *program),
-                                       side_of(each, *program), kStepLimit, coverage_));
+                                       side_of(each, *program), kStepLimit, coverage_[pressure_]));
     }
     drain();
     return true;
@@ -144,7 +151,8 @@ class Bench {
       const uint64_t step_limit = random() % 16 == 0 ? 1 + random() % 40 : kStepLimit;
       start(std::make_unique<Lockstep>("program " + std::to_string(programs_ - 1), verified->program(),
           input.arguments,
-                                       side_of(input, shape), side_of(input, shape), step_limit, coverage_));
+                                       side_of(input, shape), side_of(input, shape), step_limit,
+                                       coverage_[pressure_]));
     }
   }
 
@@ -187,21 +195,33 @@ class Bench {
     });
   }
 
+  using Times = std::array<uint64_t, std::size(kPercents)>;
+  // Every pair that was met, and how often under each back-pressure.
+  std::map<Coverage::key_type, Times> met() const {
+    std::map<Coverage::key_type, Times> all;
+    for (size_t i = 0; i < coverage_.size(); ++i)
+      for (const auto& [pair, count] : coverage_[i]) all[pair][i] = count;
+    return all;
+  }
+
   void report() const {
     std::ofstream out(options_.coverage);
-    out << "instruction,fault,times\n";
-    for (const InstructionInfo& row : all_instructions())
-      for (uint16_t fault = 0; fault < kFaultKinds; ++fault) {
-        const auto found = coverage_.find({row.opcode, fault});
-        if (found != coverage_.end()) out << row.mnemonic << "," << fault << "," << found->second << "\n";
-      }
+    out << "instruction,fault";
+    for (const uint32_t percent : kPercents) out << ",busy " << percent << " %";
+    out << "\n";
+    for (const auto& [pair, times] : met()) {
+      out << info(pair.first).mnemonic << "," << pair.second;
+      for (const uint64_t each : times) out << "," << each;
+      out << "\n";
+    }
   }
 
   const Options& options_;
   std::mt19937_64 random_;
   CoreHost host_;
   std::deque<std::unique_ptr<Lockstep>> in_flight_;
-  Coverage coverage_;
+  std::array<Coverage, std::size(kPercents)> coverage_;  // by the share of cycles in which memory takes nothing
+  size_t pressure_ = 0;
   uint64_t programs_ = 0, compared_ = 0, finished_ = 0, wrong_ = 0;
 };
 

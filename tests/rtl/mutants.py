@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Planted bugs: does the verification notice them?
+
+    mutants.py BUILD [--only N,N...] CASES...     after `ninja -C BUILD tests/rtl/lockstep`
+
+Each bug is one expression that became another. One Verilated core gets them all, and TIARA_MUTANT=N chooses one when it
+starts. The lock step runs with each; where that sees no difference, and for the table cache, the formal check runs on
+sources with that bug alone. Prints a table of what catches each. Exit status 1 when one survives, or when something
+fails without any; 77 without Verilator.
+"""
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# (file, the expression, what it becomes, what it means)
+MUTANTS = [
+    ("check", "c1_left_q[AddrW-1:0] >= c1_length_q", "c1_left_q[AddrW-1:0] + 1'b1 >= c1_length_q",
+     "a request may end one byte behind its region"),
+    ("check", "entry_tenant_i == tenant_i", "1'b1", "the tenant is not compared"),
+    ("check", "(permission_i & ~entry_permission_i) == '0", "(permission_i & 3'b011 & ~entry_permission_i) == '0",
+     "atomics need no permission"),
+    ("check", "is_aligned_8_i && offset_i[2:0] != '0", "is_aligned_8_i && offset_i[1:0] != '0",
+     "atomics need alignment to 4 bytes only"),
+    ("check", "offset_i[63:AddrW] == '0 && length_i[63:AddrW] == '0", "length_i[63:AddrW] == '0",
+     "the offset's upper bits are ignored"),
+    ("check", "!c1_is_charged_q || (!budget_left[32] && (c1_length_q >> 32) == '0)", "1'b1",
+     "the budget of bytes is not enforced"),
+    ("check", "offset_i[AddrW-1:0] + base", "offset_i[AddrW-1:0] + entry_base_i",
+     "the base is added where there is no entry"),
+    ("check", "advance && c1_valid_q && c1_is_request_q && fault == '0", "advance && c1_valid_q && c1_is_request_q",
+     "a request leaves in spite of its fault"),
+    ("ready", "write_q != read_q", "write_q[CtxW-1:0] != read_q[CtxW-1:0]", "a full queue looks empty"),
+    ("serial", "!total[64]", "total[64]", "division keeps the wrong remainder"),
+    ("serial", "is_div && take", "take", "counting leading zeros shifts ones in"),
+    ("serial", "busy_q && asleep_q && finish", "busy_q && finish",
+     "a job of no bits is done before its context sleeps"),
+    ("shift", "is_signed_i && data_i[sign_i]", "is_signed_i && data_i[63]", "the sign is taken from bit 63"),
+    ("shift", "i[5:0] < low_i", "i[5:0] <= low_i", "one bit too many is cleared"),
+    ("pad", "{1'b0, place} < bytes_i", "{1'b0, place} <= bytes_i", "a store into the scratchpad is a byte too long"),
+    ("pad", "(4'(b) < {1'b0, addr_i[2:0]}) ? word_next : word", "word", "an access across two words stays in one"),
+    ("core", "(z_sign_a_q != z_sign_b_q) ? z_sign_a_q : z_is_less", "z_is_less", "signed comparisons are unsigned"),
+    ("core", "PcW'(e_imm[31:20]) + PcW'(2)", "PcW'(e_imm[31:20]) + PcW'(1)", "a skipped loop ends at its last word"),
+    ("core", "z_take && z_pops_q > {1'b0, z_depth_q}", "1'b0", "a branch may leave more loops than there are"),
+    ("core", "z_u_q.pc == tiara_pkg::PcEndLoop && z_depth_q == 3'd0", "1'b0", "a loop may end that was not begun"),
+    ("core", "sign && answer[7]", "sign", "loads without sign extend one"),
+    ("core", "!r_valid_q || (r_goes && r_sleeps_q)", "!r_valid_q || r_goes",
+     "an answer takes the port that R uses"),
+    ("core", "ans_is_in && in_is_start && !r_valid_q", "ans_is_in && in_is_start && slot",
+     "a start overwrites the state that R writes"),
+    ("core", "(ans_is_in && in_is_answer) ? in_fault_i : 4'd0", "4'd0", "a fault of memory is lost"),
+    ("core", "f_pc >= {1'b0, f_bound[StoreW:0]}", "f_pc > {1'b0, f_bound[StoreW:0]}",
+     "the word behind a program runs"),
+    ("core", "r_steps_next == '0", "1'b0", "the budget of steps is not enforced"),
+    ("core", "!y_is_bad_q && ser_ready", "ser_ready",
+     "an opcode that is none starts the serial unit"),
+    ("core", "e_u.kind[0] ? e_word_q[31:28] : e_word_q[27:24]", "e_word_q[27:24]",
+     "a copy's source is checked as its destination"),
+    ("core", "{e_ctx_q, e_u.kind[1:0]}", "{CtxW'(0), e_u.kind[1:0]}", "all contexts share one scratchpad bound"),
+    ("core", "line_q[in_ctx_i]", "6'd0", "a line always goes to the scratchpad's start"),
+    ("core", "z_is_serial && !z_has_serial_q", "1'b0", "who found the serial unit busy sleeps for ever"),
+    ("cache", "mem_valid_o && mem_ready_i && !s_is_end_q", "mem_valid_o && mem_ready_i",
+     "the end of a program counts as a request that is answered"),
+    ("cache", "s_is_word_q && s_is_on_q && writes_q == '0", "s_is_word_q && s_is_on_q",
+     "a load that overtakes a write is kept"),
+    ("cache", "is_write || !is_on || (s_valid_q && s_is_write_q)", "is_write || !is_on",
+     "a load is kept though a write waits before memory"),
+    ("cache", "is_on && !(we && index == req_addr_i[IndexW+2:3])", "is_on",
+     "a word that is being written counts as read"),
+    ("cache", "!sweeps_q && !flush_i && !is_moving_i", "!sweeps_q && !flush_i",
+     "words are served while a bulk write moves"),
+]
+RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
+CORE = ("ready", "shift", "serial", "pad", "check", "core")
+FORMAL_FRAMES = {"core": "14", "cache": "14"}
+CHOICE = '  import "DPI-C" function int tiara_mutant();\n  int mutant;\n  initial mutant = tiara_mutant();\n'
+CHOICE_CC = '''#include <cstdlib>
+extern "C" int tiara_mutant() { const char* n = getenv("TIARA_MUTANT"); return n == nullptr ? 0 : atoi(n); }
+'''
+
+
+def replace_once(text, old, new, name):
+    if text.count(old) != 1:
+        raise SystemExit(f"mutants.py: {name}: '{old}' stands there {text.count(old)} times; change the list")
+    return text.replace(old, new)
+
+
+def write_sources(out, only=None):
+    """All bugs and the choice among them into the core's sources; or all sources with one bug."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in CORE if only is None else (*CORE, "cache"):
+        text = (RTL / f"tiara_{name}.sv").read_text()
+        for number, (where, old, new, _) in enumerate(MUTANTS, 1):
+            if where != name:
+                continue
+            if only is None:
+                text = replace_once(text, old, f"(mutant == {number} ? ({new}) : ({old}))", f"{name} {number}")
+            elif only == number:
+                text = replace_once(text, old, new, f"{name} {number}")
+        if only is None:
+            text = replace_once(text, "\n);\n", "\n);\n" + CHOICE, name)
+        (out / f"tiara_{name}.sv").write_text(text)
+
+
+def lockstep(program, cases, number):
+    """None: no difference; else how it was seen."""
+    try:
+        # Two CPU seconds without a bug; a core that hangs says so itself, after four million cycles, unless it is the
+        # bench that waits. Without a bug there is no limit: a slow machine is no difference.
+        done = subprocess.run([program, "--instructions", "20000", *cases], capture_output=True, text=True,
+                              timeout=600 if number else None, env={**os.environ, "TIARA_MUTANT": str(number)})
+    except subprocess.TimeoutExpired:
+        return "lock step: does not end"
+    if done.returncode == 0:
+        return None
+    said = done.stdout + done.stderr
+    for line in said.splitlines():
+        if "Assertion failed" in line:
+            return "lock step: property `" + line.split("Assertion failed in ")[-1].split(":")[0].split(".")[-1] + "`"
+    if "does not end" in said:
+        return "lock step: does not end"
+    watched = [line.split(": ", 1)[-1] for line in said.splitlines() if line.startswith("cycle ")]
+    return f"lock step: the host saw {watched[0]}" if watched else "lock step: difference"
+
+
+def formal(build, number):
+    """The same of the bounded check of the part that has the bug."""
+    what = "cache" if MUTANTS[number - 1][0] == "cache" else "core"
+    with tempfile.TemporaryDirectory() as scratch:
+        write_sources(pathlib.Path(scratch), number)
+        done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "300"],
+                              capture_output=True, text=True, env={**os.environ, "TIARA_RTL": scratch})
+    if done.returncode != 1:
+        return None
+    name, _, frame = done.stdout.strip().split("/")[-1].partition(" fails ")
+    return f"formal: property `{name}`, {frame}"
+
+
+def build_program(build, scratch):
+    """The lock step with a core that has all bugs."""
+    write_sources(scratch / "rtl")
+    for name in ("tiara_pkg.sv", "tiara_rom.svh"):
+        shutil.copy(build / "nic/rtl" / name, scratch / name)
+    sources = [scratch / "rtl" / f"tiara_{name}.sv" for name in CORE]
+    subprocess.run([RTL / "dv/verilate.sh", scratch / "model.a", scratch / "tiara_core_model.h", "model_core", scratch,
+                    "tiara_core", "Vtiara_core", "--assert -DTIARA_PROPERTIES -Wno-UNOPTFLAT",
+                    scratch / "tiara_pkg.sv", *sources],
+                   check=True)
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], check=True, capture_output=True,
+                          text=True).stdout.strip()
+    compile_ = ["c++", "-std=c++23", "-O1", "-I", str(RTL.parents[1])]
+    for folder in (scratch, build / "nic/rtl", pathlib.Path(root) / "include", pathlib.Path(root) / "include/vltstd"):
+        compile_ += ["-isystem", str(folder)]
+    (scratch / "choice.cc").write_text(CHOICE_CC)
+    subprocess.run([*compile_, "-c", RTL / "dv/core_pins.cc", "-o", scratch / "pins.o"], check=True)
+    subprocess.run([*compile_, "-c", scratch / "choice.cc", "-o", scratch / "choice.o"], check=True)
+    # The build's own link, with these in front: what they define is taken from them.
+    link = shlex.split(subprocess.run(["ninja", "-C", build, "-t", "commands", "tests/rtl/lockstep"], check=True,
+                                      capture_output=True, text=True).stdout.strip().splitlines()[-1])
+    at = link.index("tests/rtl/lockstep")
+    link[at:at + 1] = [str(scratch / "lockstep"), str(scratch / "pins.o"), str(scratch / "choice.o"),
+                       str(scratch / "model.a")]
+    subprocess.run(link, check=True, cwd=build)
+    return scratch / "lockstep"
+
+
+def run(build, chosen, cases):
+    survivors = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        program = build_program(build, pathlib.Path(scratch))
+        if (seen := lockstep(program, cases, 0)) is not None:
+            print(f"without a bug: {seen}", file=sys.stderr)
+            return 1
+        for number in chosen:
+            where, _, _, meaning = MUTANTS[number - 1]
+            seen = None if where == "cache" else lockstep(program, cases, number)
+            seen = seen or formal(build, number)
+            survivors += seen is None
+            print(f"| {number} | `{where}` | {meaning} | {seen or 'NOTHING'} |", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} caught")
+    return 1 if survivors else 0
+
+
+def main(arguments):
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 64
+    if shutil.which("verilator") is None:
+        print("mutants.py: verilator is not installed")
+        return 77
+    chosen, cases = list(range(1, len(MUTANTS) + 1)), arguments[1:]
+    if cases and cases[0] == "--only":
+        chosen, cases = [int(number) for number in cases[1].split(",")], cases[2:]
+    return run(pathlib.Path(arguments[0]).resolve(), chosen, cases)
+
+
+sys.exit(main(sys.argv[1:]))
