@@ -18,7 +18,7 @@ using nlohmann::json;
 // Longer than any request; a peer that sends more is not ours.
 constexpr size_t kMaxRequest = 4096;
 // A client that neither sends nor reads holds the control thread no longer than this.
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kRequestPatience{5};
 // The checker goes through every table: a client waits as long as it takes, within reason.
 constexpr std::chrono::seconds kAnswerPatience{300};
 
@@ -89,8 +89,8 @@ void NodeControl::run() noexcept {
 }
 
 void NodeControl::serve_one(const UniqueFd& socket) {
-  if (!wait_at_most(socket, kPatience)) return;
-  (void)write_line(socket, answer(read_line(socket, kMaxRequest, os::monotonic_now() + kPatience)).dump());
+  if (!wait_at_most(socket, kRequestPatience)) return;
+  (void)write_line(socket, answer(read_line(socket, kMaxRequest, os::monotonic_now() + kRequestPatience)).dump());
 }
 
 json NodeControl::answer(std::string_view line) {
@@ -125,7 +125,7 @@ json NodeControl::answer(std::string_view line) {
 }
 
 Result<json> ask_node(const std::string& path, const std::string& token, const std::string& command) {
-  TIARA_TRY(const UniqueFd socket, os::connect_unix(path, os::monotonic_now() + kPatience));
+  TIARA_TRY(const UniqueFd socket, os::connect_unix(path, os::monotonic_now() + kRequestPatience));
   TIARA_TRY_VOID(wait_at_most(socket, kAnswerPatience));
   if (!write_line(socket, json{{"command", command}, {"token", token}}.dump()))
     return fail(ErrorCode::kUnavailable, "the node at " + path + " takes no request; see whether it still runs");

@@ -14,7 +14,7 @@ namespace {
 
 // Waiting for a node before the program starts is waiting at a prompt: a node that is there answers
 // in microseconds.
-constexpr std::chrono::milliseconds kPatience{3'000};
+constexpr std::chrono::milliseconds kTryPatience{3'000};
 // A node with less than this cannot hold the tables and the first pages of any program worth
 // starting.
 constexpr Bytes kLeastRoom{1 * kMiB};
@@ -29,7 +29,7 @@ std::optional<Obstacle> check_node(const Config& config) {
         fmt::format("--node {}: no such transport; use loop:, shm://PATH or tcp://HOST:PORT",
                     config.node)};
   nic::ConnectOptions options;
-  options.node_timeout = std::min(config.node_timeout, kPatience);
+  options.node_timeout = std::min(config.node_timeout, kTryPatience);
   auto token = residency::read_token(config);
   if (!token) return Obstacle{exit_status_of(token.error()), token.error().message};
   options.token = std::move(*token);
