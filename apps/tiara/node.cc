@@ -14,6 +14,7 @@
 #include "apps/tiara/commands.h"
 #include "apps/tiara/node_serving.h"
 #include "nic/engine/jit.h"
+#include "nic/rtl/make_engine.h"
 #include "nic/transport/peer_set.h"
 #include "pagetable/baseline.h"
 #include "runtime/base/config.h"
@@ -157,9 +158,10 @@ int node_main(int argc, char** argv) {
       ->option_text("N")
       ->range(1, 5);
   app.add_option("--engine", engine,
-                 "what runs operators: auto (default: jit where the CPU allows it), jit or interp")
+                 "what runs operators: auto (default: jit where the CPU allows it), jit, interp, or rtl: the NIC's "
+                 "hardware in simulation, where the build has it, and slowly")
       ->option_text("E")
-      ->one_of({"auto", "jit", "interp"});
+      ->one_of({"auto", "jit", "interp", "rtl"});
   app.add_option("--shared", shared,
                  "memory of the region `shared`, one for all clients and for other nodes (default: none)")
       ->option_text("SIZE");
@@ -210,7 +212,11 @@ int node_main(int argc, char** argv) {
                     format_bytes(kMinMemory)));
   config.pool.size = *size;
   config.pool.backing = nic::PoolBacking::kPrivate;
-  if (engine != "interp") {
+  if (engine == "rtl") {
+    auto hardware = nic::rtl::make_rtl_engine();
+    if (!hardware) return complain(kExitFailure, "--engine rtl: " + hardware.error().message);
+    config.engine = std::move(*hardware);
+  } else if (engine != "interp") {
     auto jit = nic::JitEngine::create();
     if (!jit && engine == "jit")
       return complain(kExitFailure, jit.error().message + "; use --engine interp");

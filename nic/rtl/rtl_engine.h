@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -53,6 +54,7 @@ class RtlEngine final : public Engine {
   void receive();
   void end(Run& run);
 
+  std::atomic<uint32_t> waiting_{0};  // threads that want mutex_
   std::mutex mutex_;
   NicModel nic_;
   std::map<const Program*, std::unique_ptr<Loaded>> loaded_;
