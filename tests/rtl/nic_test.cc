@@ -1,5 +1,4 @@
 // The NIC from the outside: frames on its stream, memory behind its bus, registers of its host.
-#define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 
 #include <cstring>

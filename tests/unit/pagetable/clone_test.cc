@@ -22,6 +22,7 @@ using nic::CloneKind;
 std::shared_ptr<nic::MemoryNode> make_node(uint64_t frames, uint32_t levels) {
   nic::NodeConfig config;
   config.pool = {PageCount{frames}.bytes(), levels, nic::PoolBacking::kPrivate};
+  config.engine = test_engine();
   auto node = nic::MemoryNode::create(config, builtin_operators());
   REQUIRE(node);
   return std::move(*node);

@@ -1,9 +1,10 @@
-// Runs the page-table operators on a TestPool, as the node would: from their containers, verified,
-// interpreted.
+// Runs the page-table operators on a TestPool, as the node would: from their containers, verified, on the engine of
+// this build of the tests: the interpreter, or the NIC in simulation.
 #pragma once
 
 #include <cstring>
 #include <map>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,9 @@
 #include "pagetable/builtin.h"
 #include "pagetable/protocol.h"
 #include "tests/unit/pagetable/test_pool.h"
+#ifdef TIARA_RTL_ENGINE
+#include "nic/rtl/rtl_engine.h"
+#endif
 
 namespace tiara::pagetable {
 
@@ -32,12 +36,21 @@ inline const nic::VerifiedProgram& builtin(std::string_view name) {
   return programs->find(name)->second;
 }
 
+// One for all tests and all nodes: the NIC is one chip.
+inline std::shared_ptr<nic::Engine> test_engine() {
+#ifdef TIARA_RTL_ENGINE
+  static const auto engine = std::make_shared<nic::rtl::RtlEngine>();
+#else
+  static const auto engine = std::make_shared<nic::Interpreter>();
+#endif
+  return engine;
+}
+
 inline constexpr size_t kReplyRoom = 64 * kPageSize;
 
 inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name,
                         std::vector<uint64_t> arguments, std::span<const std::byte> payload = {},
                         std::span<std::byte> reply = {}) {
-  static nic::Interpreter engine;
   const nic::RegionTable all = pool.regions(space);
   const nic::Program& program = builtin(name).program();
   nic::RegionTable bound{};
@@ -46,7 +59,7 @@ inline nic::Outcome run(TestPool& pool, uint32_t space, std::string_view name,
                : program.regions[i].name == "space" ? all[1]
                : program.regions[i].name == "alloc" ? all[2]
                                                     : all[3];
-  return engine.run(builtin(name), {bound, arguments, payload, reply});
+  return test_engine()->run(builtin(name), {bound, arguments, payload, reply});
 }
 
 // A page's content says which page it is and which write made it: word i is a mix of all three.

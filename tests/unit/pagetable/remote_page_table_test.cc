@@ -262,6 +262,7 @@ struct EmbeddedNode {
     nic::NodeConfig config;
     config.pool.size = pool;
     config.pool.levels = levels;
+    config.engine = test_engine();
     auto made = nic::MemoryNode::create(config, builtin_operators());
     REQUIRE(made);
     node = std::move(*made);
@@ -410,6 +411,7 @@ TEST_CASE("many threads share one page table") {
 TEST_CASE("posted writes overlap over shared memory, and a node that goes away fails them all") {
   nic::NodeConfig config;
   config.pool.size = {16 * kMiB};
+  config.engine = test_engine();
   auto node = nic::MemoryNode::create(config, builtin_operators());
   REQUIRE(node);
   const std::string path = "/tmp/tiara-unit-pagetable-" + std::to_string(getpid());
