@@ -35,7 +35,7 @@ MUTANTS = [
      "a request leaves in spite of its fault"),
     ("ready", "write_q != read_q", "write_q[CtxW-1:0] != read_q[CtxW-1:0]", "a full queue looks empty"),
     ("serial", "!total[64]", "total[64]", "division keeps the wrong remainder"),
-    ("serial", "is_div && take", "take", "counting leading zeros shifts ones in"),
+    ("serial", "word_q[63] || count_q[6]", "word_q[63]", "no leading one is looked for for ever"),
     ("serial", "busy_q && asleep_q && finish", "busy_q && finish",
      "a job of no bits is done before its context sleeps"),
     ("shift", "is_signed_i && data_i[sign_i]", "is_signed_i && data_i[63]", "the sign is taken from bit 63"),
