@@ -10,6 +10,7 @@
 #include "apps/common/command_line.h"
 #include "apps/common/machine.h"
 #include "apps/node/measure.h"
+#include "apps/node/shares.h"
 
 namespace tiara::apps::node {
 namespace {
@@ -34,7 +35,12 @@ std::vector<double> by_round(const std::vector<Ours>& ours, const std::vector<Th
   return ratios;
 }
 
-nlohmann::json to_json(const Options& options, const Link& link, const Load& load, const Crowd& crowd) {
+double min_over_max(uint64_t least, uint64_t most) {
+  return most == 0 ? 0 : static_cast<double>(least) / static_cast<double>(most);
+}
+
+nlohmann::json to_json(const Options& options, const Link& link, const Load& load, const Crowd& crowd,
+                       const Shares& shares) {
   const auto latency_ratios = by_round(link.miss_p50, link.echo_p50);
   const auto bandwidth_ratios = by_round(link.page_bytes, link.stream_bytes);
   const auto [least, most] = std::ranges::minmax(load.pages);
@@ -67,6 +73,8 @@ nlohmann::json to_json(const Options& options, const Link& link, const Load& loa
            {{"pages_per_second", static_cast<double>(pages) / load.seconds},
             {"by_client", load.pages},
             {"latency", latency_json(load.latency)}}},
+          {"tenants",
+           {{"clients", {1, shares.clients_of_many}}, {"calls", {shares.calls_of_one, shares.calls_of_many}}}},
           {"idle_client_bytes", idle},
           {"churn",
            {{"connects_per_second", crowd.connects_per_second},
@@ -79,8 +87,10 @@ nlohmann::json to_json(const Options& options, const Link& link, const Load& loa
             {"tcp_miss_over_echo_p50_rounds", latency_ratios},
             {"tcp_bandwidth_over_stream", median(bandwidth_ratios)},
             {"tcp_bandwidth_over_stream_rounds", bandwidth_ratios},
-            {"fairness_min_over_max", most == 0 ? 0 : static_cast<double>(least) / static_cast<double>(most)}}},
-          {"wrong", link.wrong + load.wrong}};
+            {"fairness_min_over_max", min_over_max(least, most)},
+            {"tenant_fairness_min_over_max", min_over_max(std::min(shares.calls_of_one, shares.calls_of_many),
+                                                          std::max(shares.calls_of_one, shares.calls_of_many))}}},
+          {"wrong", link.wrong + load.wrong + shares.wrong}};
 }
 
 int finish(const Options& options, const nlohmann::json& json) {
@@ -93,6 +103,8 @@ int finish(const Options& options, const nlohmann::json& json) {
   fmt::print("{} clients at full load: {:.0f} pages/s, p99 {:.0f} us, least share over greatest {:.2f}\n",
              options.busy_clients, json["load"]["pages_per_second"].get<double>(),
              json["load"]["latency"]["p99_us"].get<double>(), ratios["fairness_min_over_max"].get<double>());
+  fmt::print("a tenant with 1 client, one with {}, more calls than can be served: least share over greatest {:.2f}\n",
+             json["tenants"]["clients"][1].get<uint32_t>(), ratios["tenant_fairness_min_over_max"].get<double>());
   fmt::print("an idle client costs the node {:.0f} bytes; {} clients came and went at {:.0f}/s, descriptors {} -> {}\n",
              json["idle_client_bytes"].get<double>(), options.churn,
              json["churn"]["connects_per_second"].get<double>(), json["churn"]["descriptors_before"].get<uint64_t>(),
@@ -116,8 +128,9 @@ Result<nlohmann::json> measure(const Options& options) {
   TIARA_TRY(const auto node, NodeProcess::start(options));
   TIARA_TRY(const Crowd crowd, measure_crowd(options, *node));
   TIARA_TRY(const Link link, measure_link(options, *node, *bare));
-  TIARA_TRY(const Load load, measure_load(options, *node));
-  return to_json(options, link, load, crowd);
+  TIARA_TRY(const Load load, measure_load(options));
+  TIARA_TRY(const Shares shares, measure_shares(options));
+  return to_json(options, link, load, crowd, shares);
 }
 
 }  // namespace
@@ -138,7 +151,7 @@ int bench_main(int argc, char** argv) {
       ->range(1, 48);
   app.add_option("--busy-clients", options.busy_clients, "clients at full load (default 8)")
       ->option_text("N")
-      ->range(1, 256);
+      ->range(1, 128);
   app.add_option("--idle-clients", options.idle_clients,
                  "clients that only are there (default 1000)")
       ->option_text("N");

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "apps/common/machine.h"
@@ -35,6 +36,8 @@ os::Nanoseconds nanoseconds(double seconds) {
   return os::Nanoseconds(static_cast<int64_t>(seconds * 1e9));
 }
 
+std::string token_of(uint32_t tenant) { return fmt::format("token of tenant {}", tenant); }
+
 void fill_page(std::byte* page, uint64_t number, uint64_t seed) {
   Random random(seed ^ (number * 0x9e3779b97f4a7c15));
   for (size_t at = 0; at < kPageSize; at += 8) {
@@ -47,13 +50,26 @@ void fill_page(std::byte* page, uint64_t number, uint64_t seed) {
 
 // --- the node ---
 
-Result<std::unique_ptr<NodeProcess>> NodeProcess::start(const Options& options) {
+Result<std::unique_ptr<NodeProcess>> NodeProcess::start(const Options& options, uint32_t tenants) {
   auto node = std::make_unique<NodeProcess>();
   TIARA_TRY(node->output_, os::create_memfd("tiara-node-output", Bytes{0}));
+  TIARA_TRY(node->configuration_, os::create_memfd("tiara-node-configuration", Bytes{0}));
+  node->tenants_ = tenants;
+  nlohmann::json list = nlohmann::json::array();
+  std::vector<std::pair<std::string, std::string>> tokens;
+  for (uint32_t i = 0; i < tenants; i++) {
+    tokens.emplace_back(fmt::format("BENCH_TOKEN_{}", i), token_of(i));
+    list.push_back({{"name", fmt::format("tenant-{}", i)}, {"token_env", tokens.back().first}});
+  }
+  const std::string text = tenants == 0 ? "{}" : nlohmann::json{{"tenants", list}}.dump();
+  if (pwrite(node->configuration_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    return std::unexpected(system_error("pwrite", "the node's configuration"));
   TIARA_TRY(node->process_,
             Child::spawn({.path = "/proc/self/exe",
                           .arguments = {"tiara", "node", "--listen", "tcp://127.0.0.1:0", "--memory", "256M",
-                                        "--workers", std::to_string(options.workers)},
+                                        "--workers", std::to_string(options.workers), "--config",
+                                        fmt::format("/proc/{}/fd/{}", getpid(), node->configuration_.get())},
+                          .environment = std::move(tokens),
                           .standard_output = node->output_.get(),
                           .standard_error = node->output_.get(),
                           .death_signal = SIGKILL}));
@@ -69,9 +85,10 @@ Result<std::unique_ptr<NodeProcess>> NodeProcess::start(const Options& options) 
   return fail(ErrorCode::kTimedOut, "tiara node did not listen; is the machine overloaded?");
 }
 
-Result<std::unique_ptr<nic::Channel>> NodeProcess::connect(uint32_t slots) const {
+Result<std::unique_ptr<nic::Channel>> NodeProcess::connect(uint32_t slots, uint32_t tenant) const {
   nic::ConnectOptions options;
   options.slots = slots;
+  if (tenants_ != 0) options.token = token_of(tenant);
   return nic::connect(url_, options);
 }
 
@@ -88,11 +105,12 @@ uint64_t NodeProcess::descriptors() const {
 
 // --- a client ---
 
-Result<std::unique_ptr<Client>> Client::create(const NodeProcess& node, uint64_t pages, uint64_t seed, uint32_t slots) {
+Result<std::unique_ptr<Client>> Client::create(const NodeProcess& node, uint64_t pages, uint64_t seed, uint32_t slots,
+                                               uint32_t tenant) {
   auto client = std::make_unique<Client>();
   client->pages_ = pages;
   client->seed_ = seed;
-  TIARA_TRY(client->channel_, node.connect(slots));
+  TIARA_TRY(client->channel_, node.connect(slots, tenant));
   TIARA_TRY(const nic::NodeInfo info, client->channel_->info());
   for (const auto& [name, id] : info.operators) {
     if (name == "pt_read") client->read_ = id;
@@ -201,10 +219,11 @@ Result<Link> measure_link(const Options& options, const NodeProcess& node, const
   return link;
 }
 
-Result<Load> measure_load(const Options& options, const NodeProcess& node) {
+Result<Load> measure_load(const Options& options) {
+  TIARA_TRY(const auto node, NodeProcess::start(options, options.busy_clients));
   std::vector<std::unique_ptr<Client>> clients;
   for (uint32_t i = 0; i < options.busy_clients; i++) {
-    TIARA_TRY(auto client, Client::create(node, std::min<uint64_t>(options.pages, 256), options.seed + i, 32));
+    TIARA_TRY(auto client, Client::create(*node, std::min<uint64_t>(options.pages, 256), options.seed + i, 32, i));
     clients.push_back(std::move(client));
   }
   Load load;

@@ -33,22 +33,25 @@ struct Options {
 // A `tiara node` of our own, over tcp on loopback.
 class NodeProcess {
  public:
-  static Result<std::unique_ptr<NodeProcess>> start(const Options& options);
+  // `tenants` of equal weight, or none: then whoever comes is served.
+  static Result<std::unique_ptr<NodeProcess>> start(const Options& options, uint32_t tenants = 0);
   const std::string& url() const { return url_; }
-  Result<std::unique_ptr<nic::Channel>> connect(uint32_t slots) const;
+  Result<std::unique_ptr<nic::Channel>> connect(uint32_t slots, uint32_t tenant = 0) const;
   uint64_t resident_bytes() const;
   uint64_t descriptors() const;
 
  private:
   Child process_;
-  UniqueFd output_;
+  UniqueFd output_, configuration_;
+  uint32_t tenants_ = 0;
   std::string url_;
 };
 
 // A client with a page table of its own, filled.
 class Client {
  public:
-  static Result<std::unique_ptr<Client>> create(const NodeProcess& node, uint64_t pages, uint64_t seed, uint32_t slots);
+  static Result<std::unique_ptr<Client>> create(const NodeProcess& node, uint64_t pages, uint64_t seed, uint32_t slots,
+                                                uint32_t tenant = 0);
   // One page, and whether it was the right one.
   bool read(uint64_t page);
   // Keeps `outstanding` reads going for `time`; pages read.
@@ -80,7 +83,8 @@ struct Load {
   double seconds = 0;
   uint64_t wrong = 0;
 };
-Result<Load> measure_load(const Options& options, const NodeProcess& node);
+// Each client is a tenant, on a node of its own.
+Result<Load> measure_load(const Options& options);
 
 struct Crowd {
   uint64_t bytes_before = 0, bytes_with_idle = 0;            // of the node
