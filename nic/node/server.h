@@ -1,12 +1,15 @@
 // Serving a memory node to other processes.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "nic/node/memory_node.h"
+#include "nic/wire/shm_layout.h"
 #include "runtime/base/error.h"
 #include "runtime/os/stream_loop.h"
 
@@ -27,7 +30,10 @@ struct ServerConfig {
 };
 
 // How many `config` asks for.
-uint32_t worker_count(const ServerConfig& config) noexcept;
+inline uint32_t worker_count(const ServerConfig& config) noexcept {
+  const uint32_t automatic = std::max(1u, std::thread::hardware_concurrency() / 4);
+  return std::clamp(config.workers == 0 ? automatic : config.workers, 1u, wire::kMaxWorkers);
+}
 
 // What happened where clients come in, since the server started. Figures.
 struct ServerStats {
