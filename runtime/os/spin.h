@@ -62,8 +62,9 @@ class AdaptiveSpin {
       if (now < next_yield) continue;
       yield_cpu();
       const Nanoseconds after = monotonic_now();
-      if (after - now > kContendedYield && !done()) {
-        record(kBlockCost * 2);  // whatever this wait was worth, spinning is not
+      if (after - now > kContendedYield) {
+        if (done()) return true;  // done() may act on what it finds: what it said must not be lost
+        record(kBlockCost * 2);   // whatever this wait was worth, spinning is not
         return false;
       }
       next_yield = after + kYieldEvery;
