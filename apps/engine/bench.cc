@@ -227,8 +227,8 @@ void print_summary(const nlohmann::json& json, const std::vector<Contestant>& co
     fmt::print("{} more rounds were run and not counted: something else ran on the other thread of this core\n",
                core["repeated_rounds"].get<uint32_t>());
   if (core["is_shared"].get<bool>())
-    fmt::print("the core was shared all the time, or does fewer than four additions at once: what waits (native) "
-               "and what computes (JIT, interpreter) cannot be compared; run it on an idle machine\n");
+    fmt::print("rounds that count were on a shared core, or this CPU does fewer than four additions at once: what "
+               "waits (native) and what computes (JIT, interpreter) cannot be compared; run it on an idle machine\n");
 }
 
 Result<int> run(const Options& options) {
