@@ -57,6 +57,7 @@ void NodeWatch::look() {
   report("lease expired", seen_.links.expired, seen.links.expired);
   report("malformed frame", seen_.links.malformed, seen.links.malformed);
   report("corrupted frame", seen_.links.corrupted, seen.links.corrupted);
+  report("insecure connection", seen_.links.insecure, seen.links.insecure);
   for (size_t tenant = 0; tenant < seen.refused.size(); tenant++)
     for (size_t kind = 0; kind < nic::kRefusalKinds; kind++)
       if (const uint64_t more = seen.refused[tenant][kind] - seen_.refused[tenant][kind]; more != 0)

@@ -19,6 +19,7 @@ nic::ServerStats ServedNode::server_stats() const {
     sum.malformed += more.malformed;
     sum.corrupted += more.corrupted;
     sum.stragglers += more.stragglers;
+    sum.insecure += more.insecure;
   }
   return sum;
 }
@@ -47,7 +48,8 @@ json status_of(const ServedNode& served) {
           {"refused", stats.counts.refused},
           {"operator_time_us", stats.operator_time_ps / 1'000'000},
           {"malformed", links.malformed},
-          {"corrupted", links.corrupted}};
+          {"corrupted", links.corrupted},
+          {"insecure", links.insecure}};
 }
 
 json tenants_of(const ServedNode& served) {

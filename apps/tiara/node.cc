@@ -154,6 +154,12 @@ int node_main(int argc, char** argv) {
                  "sockets")
       ->option_text("HOW")
       ->one_of({"auto", "io_uring", "sockets"});
+  app.add_option("--tls-cert", server.tls_certificate,
+                 "tcp: speak TLS only; a PEM file with the node's certificate, its chain behind it")
+      ->option_text("FILE");
+  app.add_option("--tls-key", server.tls_key,
+                 "tcp: a PEM file with the certificate's key, without a pass phrase")
+      ->option_text("FILE");
   app.add_option("--levels", config.pool.levels, "depth of the page tables, 1 to 5 (default 4)")
       ->option_text("N")
       ->range(1, 5);
@@ -202,6 +208,11 @@ int node_main(int argc, char** argv) {
   const auto lease_time = parse_duration(lease);
   if (!lease_time) return complain(kExitUsage, "--lease: " + lease_time.error().message);
   server.lease = *lease_time;
+  if (server.tls_certificate.empty() != server.tls_key.empty())
+    return complain(kExitUsage, "--tls-cert and --tls-key go together; give both, or neither");
+  const bool has_tcp = std::ranges::any_of(serving.urls, [](const auto& url) { return url.starts_with("tcp://"); });
+  if (!server.tls_certificate.empty() && !has_tcp)
+    return complain(kExitUsage, "--tls-cert: TLS is for tcp:// only; leave it away, or add --listen tcp://HOST:PORT");
   server.io = *os::parse_io_backend(io);
   const auto size = parse_bytes(memory.value_or("0"));
   if (!size) return complain(kExitUsage, "--memory: " + size.error().message);

@@ -57,7 +57,9 @@ class NodeFigures final : public prometheus::Collectable {
         family("tiara_malformed_total", "connections ended for bytes that are no frames", kCounter,
                number(links.malformed)),
         family("tiara_corrupted_total", "connections ended for bytes that do not match their hash", kCounter,
-               number(links.corrupted))};
+               number(links.corrupted)),
+        family("tiara_insecure_total", "connections ended for a TLS handshake or record that was wrong", kCounter,
+               number(links.insecure))};
     add_tenants(all);
     return all;
   }

@@ -51,8 +51,9 @@ void announce(const Serving& serving, const nic::MemoryNode& node, Bytes shared,
   if (for_peers != 0)
     fmt::print("tiara node: sharing {} with other nodes at {}\n", format_bytes(shared), servers.front()->url());
   for (size_t i = for_peers; i < servers.size(); i++)
-    fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}\n", format_bytes(memory),
-               servers[i]->url(), servers[i]->workers(), getpid(), servers[i]->moves_bytes_with());
+    fmt::print("tiara node: serving {} of memory at {} with {} workers, process {}, over {}{}\n", format_bytes(memory),
+               servers[i]->url(), servers[i]->workers(), getpid(), servers[i]->moves_bytes_with(),
+               servers[i]->is_encrypted() ? " and TLS" : "");
   if (metrics != nullptr) fmt::print("tiara node: metrics at {}\n", metrics->url());
   std::fflush(stdout);
   if (serving.log == NodeLog::Format::kText) return;  // the lines above say it

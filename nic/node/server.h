@@ -27,6 +27,10 @@ struct ServerConfig {
   // Stream transports only.
   std::chrono::milliseconds lease{30'000};  // how long a client that lost its connection may take to come back
   os::IoBackend io = os::IoBackend::kAuto;
+  // tcp:// only. PEM files: the node's certificate with its chain, and the key. Given: every connection speaks TLS or
+  // is ended.
+  std::string tls_certificate;
+  std::string tls_key;
 };
 
 // How many `config` asks for.
@@ -44,6 +48,7 @@ struct ServerStats {
   uint64_t malformed = 0;        // connections ended for bytes that are no frames
   uint64_t corrupted = 0;        // connections ended for bytes that do not match their hash
   uint64_t stragglers = 0;       // requests of dead connections, dropped
+  uint64_t insecure = 0;         // connections ended for a TLS handshake or record that was wrong
 };
 
 class NodeServer {
@@ -55,6 +60,7 @@ class NodeServer {
   virtual std::string url() const = 0;
   // "io_uring", "sockets" or "shared memory".
   virtual std::string_view moves_bytes_with() const noexcept = 0;
+  virtual bool is_encrypted() const noexcept { return false; }
   virtual ServerStats stats() const = 0;  // any thread
 };
 

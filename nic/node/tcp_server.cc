@@ -13,6 +13,25 @@ namespace {
 constexpr uint64_t kListenerEvent = 0;  // what an epoll event is about; connections have keys from 2
 constexpr uint64_t kStopEvent = 1;
 
+bool is_plain_handshake(std::span<const std::byte> bytes) {
+  wire::Handshake question;
+  return bytes.size() >= wire::kHandshakeBytes &&
+         wire::decode(bytes.first<wire::kHandshakeBytes>(), question) == wire::DecodeStatus::kOk;
+}
+
+// What a client without TLS is told.
+std::vector<std::byte> only_tls() {
+  wire::HandshakeReply reply;
+  reply.status = wire::HandshakeStatus::kNoPermission;
+  reply.set_text("it speaks TLS only; add ?tls=FILE, the certificates to trust, to its address");
+  std::vector<std::byte> bytes(wire::kHandshakeReplyBytes);
+  wire::encode(reply, std::span(bytes).first<wire::kHandshakeReplyBytes>());
+  return bytes;
+}
+
+// How a client that wants TLS begins: with a handshake record.
+bool is_tls_hello(std::span<const std::byte> bytes) { return bytes.front() == std::byte{22}; }
+
 }  // namespace
 
 TcpServer::TcpServer(MemoryNode& node, const ServerConfig& config)
@@ -28,6 +47,9 @@ Result<std::unique_ptr<TcpServer>> TcpServer::start(std::string_view host_port, 
 
 Result<void> TcpServer::set_up(std::string_view host_port) {
   TIARA_TRY(const os::TcpAddress address, os::resolve_tcp(host_port));
+  if (!config_.tls_certificate.empty() || !config_.tls_key.empty()) {
+    TIARA_TRY(identity_, tls::Identity::of_node(config_.tls_certificate, config_.tls_key));
+  }
   epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.is_open()) return std::unexpected(system_error("epoll_create1"));
   TIARA_TRY(stop_, os::create_event());
@@ -56,7 +78,8 @@ ServerStats TcpServer::stats() const {
   const auto read = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
   return {leases.away,    leases.resumed,
           leases.refused, leases.expired,
-          read(counters_.malformed), read(counters_.corrupted), read(counters_.stragglers)};
+          read(counters_.malformed), read(counters_.corrupted), read(counters_.stragglers),
+          read(counters_.insecure)};
 }
 
 Result<void> TcpServer::watch(const UniqueFd& fd, uint64_t event, uint32_t events) {
@@ -103,6 +126,7 @@ void TcpServer::accept_all() {
     auto connection = std::make_unique<Connection>();
     connection->key = next_key_++;
     connection->socket = std::move(socket);
+    if (identity_ != nullptr && (connection->secured = SecuredStream::begin(*identity_)) == nullptr) continue;
     connection->hello_deadline = os::monotonic_now() + config_.hello_timeout;
     if (!watch(connection->socket, connection->key, EPOLLIN | EPOLLRDHUP)) continue;
     silent_connections_++;
@@ -149,13 +173,43 @@ TcpServer::Keep TcpServer::read(Connection& connection) {
       case os::SocketStatus::kWouldBlock: return Keep::kYes;
       case os::SocketStatus::kDone: break;
     }
-    connection.inbox.insert(connection.inbox.end(), room.begin(), room.begin() + static_cast<ptrdiff_t>(received));
+    if (take_in(connection, std::span(room).first(received)) == Keep::kNo) return Keep::kNo;
     if (connection.session == nullptr) {
+      if (connection.inbox.empty()) continue;  // a TLS handshake is going on
+      if (connection.secured == nullptr && is_tls_hello(connection.inbox)) return Keep::kNo;  // there is none here
       if (connection.inbox.size() < wire::kHandshakeBytes) continue;
       if (shake_hands(connection) == Keep::kNo) return Keep::kNo;
     }
     if (answer_questions(connection) == Keep::kNo) return Keep::kNo;
   }
+}
+
+// What came, into the inbox.
+TcpServer::Keep TcpServer::take_in(Connection& connection, std::span<const std::byte> bytes) {
+  if (connection.secured == nullptr) {
+    connection.inbox.insert(connection.inbox.end(), bytes.begin(), bytes.end());
+    return Keep::kYes;
+  }
+  std::vector<std::byte> to_send;
+  const bool is_sound = connection.secured->receive(bytes, connection.inbox, to_send);
+  if (!is_sound) {
+    counters_.insecure.fetch_add(1, std::memory_order_relaxed);
+    if (is_plain_handshake(bytes)) to_send = only_tls();
+  }
+  // Also an alert that tells the client why not.
+  const bool is_sent =
+      to_send.empty() || os::try_send(connection.socket, to_send, {}) == os::SocketStatus::kDone;
+  return is_sound && is_sent ? Keep::kYes : Keep::kNo;
+}
+
+// A client that does not read is not waited for.
+TcpServer::Keep TcpServer::send(Connection& connection, std::span<const std::byte> bytes) {
+  std::vector<std::byte> sealed;
+  if (connection.secured != nullptr) {
+    if (!connection.secured->seal(bytes, sealed)) return Keep::kNo;
+    bytes = sealed;
+  }
+  return os::try_send(connection.socket, bytes, {}) == os::SocketStatus::kDone ? Keep::kYes : Keep::kNo;
 }
 
 TcpServer::Keep TcpServer::shake_hands(Connection& connection) {
@@ -177,7 +231,7 @@ TcpServer::Keep TcpServer::shake_hands(Connection& connection) {
   connection.inbox.erase(connection.inbox.begin(), connection.inbox.begin() + wire::kHandshakeBytes);
   std::array<std::byte, wire::kHandshakeReplyBytes> bytes;
   wire::encode(opened.reply, bytes);
-  const bool is_sent = os::try_send(connection.socket, bytes, {}) == os::SocketStatus::kDone;
+  const bool is_sent = send(connection, bytes) == Keep::kYes;
   if (opened.session == nullptr) return Keep::kNo;
   return hand_over(connection, question, std::move(opened)) == Keep::kYes && is_sent ? Keep::kYes : Keep::kNo;
 }
@@ -192,11 +246,12 @@ TcpServer::Keep TcpServer::hand_over(Connection& connection, const wire::Handsha
     return Keep::kYes;
   }
   // A client sends nothing on a lane before it has the answer.
-  if (!connection.inbox.empty()) return Keep::kNo;
+  if (!connection.inbox.empty() || (connection.secured != nullptr && !connection.secured->is_drained()))
+    return Keep::kNo;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.socket.get(), nullptr);
   const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->lane_count(); });
   (*least)->add(std::move(opened.session), opened.reply.epoch, static_cast<wire::Lane>(question.lane),
-                std::move(connection.socket));
+                std::move(connection.socket), std::move(connection.secured));
   return Keep::kNo;  // the worker's now
 }
 
@@ -211,8 +266,7 @@ TcpServer::Keep TcpServer::answer_questions(Connection& connection) {
     if (!wire::check_body(*header, body)) return Keep::kNo;
     if (header->operation == wire::ControlOperation::kLetGo) leases_.let_go(*connection.session);
     const wire::Body reply = connection.session->answer(*header, body);
-    // A client that does not read its answers is not waited for.
-    if (os::try_send(connection.socket, reply, {}) != os::SocketStatus::kDone) return Keep::kNo;
+    if (send(connection, reply) == Keep::kNo) return Keep::kNo;
     connection.inbox.erase(connection.inbox.begin(), connection.inbox.begin() + static_cast<ptrdiff_t>(length));
   }
   return Keep::kYes;

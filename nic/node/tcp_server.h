@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nic/node/lease.h"
+#include "nic/node/secured_stream.h"
 #include "nic/node/server.h"
 #include "nic/node/tcp_worker.h"
 #include "nic/wire/control.h"
@@ -26,6 +27,7 @@ class TcpServer final : public NodeServer {
   uint32_t workers() const noexcept override { return static_cast<uint32_t>(workers_.size()); }
   std::string url() const override { return url_; }
   std::string_view moves_bytes_with() const noexcept override { return os::to_string(workers_.front()->backend()); }
+  bool is_encrypted() const noexcept override { return identity_ != nullptr; }
 
   ServerStats stats() const override;
   LeaseTable::Stats lease_stats() const { return leases_.stats(); }
@@ -36,6 +38,7 @@ class TcpServer final : public NodeServer {
   struct Connection {
     uint64_t key = 0;
     UniqueFd socket;
+    std::unique_ptr<SecuredStream> secured;  // where there is TLS
     std::vector<std::byte> inbox;
     os::Nanoseconds hello_deadline{};
     std::shared_ptr<StreamSession> session;  // once it has said hello
@@ -53,6 +56,8 @@ class TcpServer final : public NodeServer {
   void drop_silent();
   void drop_control_of(const StreamSession& session);
   Keep read(Connection& connection);
+  Keep take_in(Connection& connection, std::span<const std::byte> bytes);
+  Keep send(Connection& connection, std::span<const std::byte> bytes);
   Keep shake_hands(Connection& connection);
   Keep hand_over(Connection& connection, const wire::Handshake& question, LeaseTable::Opened opened);
   Keep answer_questions(Connection& connection);
@@ -62,6 +67,7 @@ class TcpServer final : public NodeServer {
   std::string url_;
   LeaseTable leases_;
   StreamCounters counters_;
+  std::shared_ptr<const tls::Identity> identity_;  // nullptr: no TLS
   UniqueFd listener_;
   UniqueFd epoll_;
   UniqueFd stop_;

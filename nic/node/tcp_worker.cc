@@ -47,11 +47,12 @@ TcpWorker::~TcpWorker() {
   loop_.reset();  // before the lanes: their chunks may be on their way out
 }
 
-void TcpWorker::add(std::shared_ptr<StreamSession> session, uint64_t epoch, wire::Lane lane, UniqueFd socket) {
+void TcpWorker::add(std::shared_ptr<StreamSession> session, uint64_t epoch, wire::Lane lane, UniqueFd socket,
+                    std::unique_ptr<SecuredStream> secured) {
   lane_count_.fetch_add(1, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mutex_);
-    newcomers_.push_back({std::move(session), epoch, lane, std::move(socket)});
+    newcomers_.push_back({std::move(session), epoch, lane, std::move(socket), std::move(secured)});
   }
   loop_->wake();
 }
@@ -90,6 +91,7 @@ void TcpWorker::woken() noexcept {
     lane->session = std::move(newcomer.session);
     lane->epoch = newcomer.epoch;
     lane->kind = newcomer.kind;
+    lane->secured = std::move(newcomer.secured);
     const uint64_t key = next_key_++;
     if (!loop_->add(key, std::move(newcomer.socket))) {
       lane_count_.fetch_sub(1, std::memory_order_relaxed);
@@ -145,6 +147,17 @@ void TcpWorker::received(uint64_t key, std::span<const std::byte> bytes) noexcep
   const auto found = lanes_.find(key);
   if (found == lanes_.end() || found->second->is_broken) return;
   Lane& lane = *found->second;
+  if (lane.secured == nullptr) return take_in(key, lane, bytes);
+  std::vector<std::byte> nothing;  // the handshake is over
+  opened_.clear();
+  if (!lane.secured->receive(bytes, opened_, nothing)) {
+    counters_.insecure.fetch_add(1, std::memory_order_relaxed);
+    return drop(key, lane);
+  }
+  if (!opened_.empty()) take_in(key, lane, opened_);
+}
+
+void TcpWorker::take_in(uint64_t key, Lane& lane, std::span<const std::byte> bytes) noexcept {
   if (is_served_at_once(lane) && lane.inbox.empty()) {
     serve_calls(key, lane, bytes);
     return;
@@ -293,8 +306,13 @@ void TcpWorker::flush(uint64_t key, Lane& lane) noexcept {
   if (lane.is_sending || lane.is_broken || lane.outgoing.empty()) return;
   Outgoing& front = lane.outgoing.front();
   if (front.used == 0) return;  // room that a straggler did not need
+  std::span<const std::byte> bytes = std::span(front.chunk).first(front.used);
+  if (lane.secured != nullptr) {
+    if (!lane.secured->seal(bytes, lane.sealed)) return drop(key, lane);  // the client connects again: new keys
+    bytes = lane.sealed;
+  }
   lane.is_sending = true;
-  loop_->send(key, std::span(front.chunk).first(front.used));
+  loop_->send(key, bytes);
 }
 
 void TcpWorker::sent(uint64_t key) noexcept {
@@ -303,6 +321,8 @@ void TcpWorker::sent(uint64_t key) noexcept {
   Lane& lane = *found->second;
   lane.is_sending = false;
   lane.outgoing_bytes -= lane.outgoing.front().used;
+  lane.sealed.clear();
+  if (lane.sealed.capacity() > kKeptInbox) std::vector<std::byte>().swap(lane.sealed);
   if (spare_.size() < kMaxSpareChunks) spare_.push_back(std::move(lane.outgoing.front().chunk));
   lane.outgoing.pop_front();
   if (lane.is_broken) return;

@@ -19,6 +19,7 @@
 
 #include "nic/node/fair_share.h"
 #include "nic/node/lease.h"
+#include "nic/node/secured_stream.h"
 #include "runtime/os/spin.h"
 #include "runtime/os/stream_loop.h"
 #include "runtime/os/thread.h"
@@ -30,6 +31,7 @@ struct StreamCounters {
   std::atomic<uint64_t> malformed{0};   // connections ended for bytes that are no frames
   std::atomic<uint64_t> corrupted{0};   // connections ended for bytes that do not match their hash
   std::atomic<uint64_t> stragglers{0};  // requests of dead connections, dropped
+  std::atomic<uint64_t> insecure{0};    // connections ended for a TLS handshake or record that was wrong
 };
 
 class TcpWorker final : private os::StreamLoop::Owner {
@@ -38,7 +40,8 @@ class TcpWorker final : private os::StreamLoop::Owner {
   ~TcpWorker() override;
 
   // Any thread. The worker closes the lane when it breaks.
-  void add(std::shared_ptr<StreamSession> session, uint64_t epoch, wire::Lane lane, UniqueFd socket);
+  void add(std::shared_ptr<StreamSession> session, uint64_t epoch, wire::Lane lane, UniqueFd socket,
+           std::unique_ptr<SecuredStream> secured = nullptr);
   uint32_t lane_count() const noexcept { return lane_count_.load(std::memory_order_relaxed); }
   os::IoBackend backend() const noexcept { return backend_; }
 
@@ -48,6 +51,7 @@ class TcpWorker final : private os::StreamLoop::Owner {
     uint64_t epoch;
     wire::Lane kind;
     UniqueFd socket;
+    std::unique_ptr<SecuredStream> secured;
   };
   using Chunk = std::vector<std::byte>;  // replies on their way out; `size()` is the room
   struct Outgoing {
@@ -58,6 +62,8 @@ class TcpWorker final : private os::StreamLoop::Owner {
     std::shared_ptr<StreamSession> session;
     uint64_t epoch = 0;
     wire::Lane kind = wire::Lane::kCall;
+    std::unique_ptr<SecuredStream> secured;  // where there is TLS
+    std::vector<std::byte> sealed;           // the front of `outgoing`, while it is sent over TLS
     std::vector<std::byte> inbox;  // an incomplete request, and what waits behind it
     size_t taken = 0;              // bytes of the inbox that are done with
     std::deque<Outgoing> outgoing;
@@ -77,6 +83,7 @@ class TcpWorker final : private os::StreamLoop::Owner {
   void woken() noexcept override;
 
   void drop(uint64_t key, Lane& lane) noexcept;
+  void take_in(uint64_t key, Lane& lane, std::span<const std::byte> bytes) noexcept;
   void serve_calls(uint64_t key, Lane& lane, std::span<const std::byte> bytes) noexcept;
   bool serve_waiting() noexcept;
   std::unordered_map<uint64_t, std::unique_ptr<Lane>>::iterator take_next_waiting() noexcept;
@@ -101,6 +108,7 @@ class TcpWorker final : private os::StreamLoop::Owner {
   std::array<uint32_t, kMaxTenants + 1> lanes_of_{};  // by tenant
   uint32_t tenants_ = 0;                              // with lanes here
   std::vector<Chunk> spare_;
+  std::vector<std::byte> opened_;  // what one receive said, where there is TLS
   uint64_t next_key_ = 1;
 
   std::atomic<bool> is_stopping_{false};

@@ -62,7 +62,7 @@ TcpChannel::~TcpChannel() {
 }
 
 std::vector<int> TcpChannel::descriptors() const {
-  return {link_.control().get(), link_.lane(Lane::kCall).get(), link_.lane(Lane::kPosted).get()};
+  return link_.descriptors();
 }
 
 // --- data path ---
@@ -115,21 +115,21 @@ void TcpChannel::transmit(uint32_t index, Nanoseconds deadline) noexcept {
 }
 
 // With the send lock. A node whose answers nobody reads stops reading, so whoever waits to send also receives.
-bool TcpChannel::send(TcpLane& lane, const UniqueFd& socket, std::span<const std::byte> bytes,
+bool TcpChannel::send(TcpLane& lane, TcpStream& stream, std::span<const std::byte> bytes,
                       Nanoseconds deadline) noexcept {
   const uint32_t word = link_word_.load(std::memory_order_acquire);
   while (!bytes.empty()) {
-    const long sent = os::send_some(socket, bytes);
+    const long sent = stream.send_some(bytes);
     if (sent < 0 || os::monotonic_now() >= deadline || is_lost()) return false;
     bytes = bytes.subspan(static_cast<size_t>(sent));
     if (sent != 0) continue;
     if (lane.lead_lock.try_acquire()) {
-      os::poll_socket(socket, os::PollFor::kRoomOrBytes, TcpLink::kSlice);
-      const bool is_whole = look(lane, socket, os::Wait::kNo, word);
+      os::poll_socket(stream.socket(), os::PollFor::kRoomOrBytes, TcpLink::kSlice);
+      const bool is_whole = look(lane, stream, os::Wait::kNo, word);
       stop_leading(lane);
       if (!is_whole) return false;
     } else {
-      os::poll_socket(socket, os::PollFor::kRoom, TcpLink::kSlice);
+      os::poll_socket(stream.socket(), os::PollFor::kRoom, TcpLink::kSlice);
     }
   }
   return true;
@@ -158,8 +158,8 @@ bool TcpChannel::deliver(const wire::ReplyFrame& frame, std::span<const std::byt
 }
 
 // With the lead lock: one read. False: the connection is broken.
-bool TcpChannel::look(TcpLane& lane, const UniqueFd& socket, os::Wait wait, uint32_t link_word) noexcept {
-  if (lane.receive(socket, *this, wait) != TcpLane::Received::kBroken) return true;
+bool TcpChannel::look(TcpLane& lane, TcpStream& stream, os::Wait wait, uint32_t link_word) noexcept {
+  if (lane.receive(stream, *this, wait) != TcpLane::Received::kBroken) return true;
   report_broken(link_word);
   return false;
 }
@@ -183,18 +183,18 @@ void TcpChannel::stop_leading(TcpLane& lane) noexcept {
 void TcpChannel::lead(uint32_t index, Nanoseconds deadline) noexcept {
   Slot& slot = slot_table_[index];
   TcpLane& lane = lane_of(slot);
-  const UniqueFd& socket = link_.lane(slot.lane);
+  TcpStream& stream = link_.lane(slot.lane);
   const uint32_t word = link_word_.load(std::memory_order_acquire);
   bool is_whole = !is_down(word);
   const Nanoseconds start = os::monotonic_now();
   const auto look_now = [&] {
     if (is_answered(slot)) return true;
-    is_whole = is_whole && look(lane, socket, os::Wait::kNo, word);
+    is_whole = is_whole && look(lane, stream, os::Wait::kNo, word);
     return !is_whole || is_answered(slot);
   };
   (void)spin_.wait(start, look_now, [] { return os::AdaptiveSpin::kNoCpu; });
   while (is_whole && !is_answered(slot) && !is_lost() && os::monotonic_now() < deadline)
-    is_whole = look(lane, socket, os::Wait::kYes, word);
+    is_whole = look(lane, stream, os::Wait::kYes, word);
   if (is_answered(slot)) spin_.record(os::monotonic_now() - start);
   stop_leading(lane);
 }

@@ -84,13 +84,13 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
   std::byte* area(uint32_t index) const noexcept;
   void submit(uint32_t index, wire::Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept;
   void transmit(uint32_t index, os::Nanoseconds deadline) noexcept;
-  bool send(TcpLane& lane, const UniqueFd& socket, std::span<const std::byte> bytes, os::Nanoseconds deadline) noexcept;
+  bool send(TcpLane& lane, TcpStream& stream, std::span<const std::byte> bytes, os::Nanoseconds deadline) noexcept;
   bool deliver(const wire::ReplyFrame& frame, std::span<const std::byte> bytes) noexcept override;
   static bool is_answered(const Slot& slot) noexcept;
   bool await(uint32_t index) noexcept;
   void lead(uint32_t index, os::Nanoseconds deadline) noexcept;
   void sleep(uint32_t index, os::Nanoseconds deadline) noexcept;
-  bool look(TcpLane& lane, const UniqueFd& socket, os::Wait wait, uint32_t link_word) noexcept;
+  bool look(TcpLane& lane, TcpStream& stream, os::Wait wait, uint32_t link_word) noexcept;
   void stop_leading(TcpLane& lane) noexcept;
   bool give_up(Slot& slot) noexcept;
   Reply finish(uint32_t index) noexcept;

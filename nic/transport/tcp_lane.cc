@@ -20,8 +20,8 @@ Result<void> TcpLane::set_up() {
   return {};
 }
 
-TcpLane::Received TcpLane::receive(const UniqueFd& socket, Receiver& receiver, os::Wait wait) noexcept {
-  const long got = os::receive_some(socket, buffer_.span().subspan(fill_), wait);
+TcpLane::Received TcpLane::receive(TcpStream& stream, Receiver& receiver, os::Wait wait) noexcept {
+  const long got = stream.receive_some(buffer_.span().subspan(fill_), wait);
   if (got <= 0) return got == 0 ? Received::kNothing : Received::kBroken;
   fill_ += static_cast<size_t>(got);
   std::span<const std::byte> rest = buffer_.span().first(fill_);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 
+#include "nic/transport/tcp_stream.h"
 #include "nic/wire/frame.h"
 #include "nic/wire/handshake.h"
 #include "runtime/base/error.h"
@@ -40,7 +41,7 @@ class TcpLane {
 
   // Only with the lead lock.
   enum class Received : uint8_t { kNothing, kSome, kBroken };
-  Received receive(const UniqueFd& socket, Receiver& receiver, os::Wait wait) noexcept;
+  Received receive(TcpStream& stream, Receiver& receiver, os::Wait wait) noexcept;
   void forget_received() noexcept { fill_ = 0; }
 
  private:

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "nic/transport/tcp_target.h"
+
 namespace tiara::nic {
 
 using os::Nanoseconds;
@@ -19,7 +21,7 @@ Nanoseconds left_until(Nanoseconds deadline) noexcept {
   return std::max(deadline - os::monotonic_now(), Nanoseconds(1'000'000));
 }
 
-Error explain(const wire::HandshakeReply& reply) {
+Error explain_answer(const wire::HandshakeReply& reply) {
   const std::string why(reply.used_text());
   switch (reply.status) {
     case wire::HandshakeStatus::kNoPermission: return {ErrorCode::kNoPermission, why};
@@ -37,20 +39,24 @@ Error explain(const wire::HandshakeReply& reply) {
 
 }  // namespace
 
-TcpLink::Shaken TcpLink::shake_hands(const UniqueFd& socket, const wire::Handshake& question,
+TcpLink::Shaken TcpLink::shake_hands(TcpStream& stream, const wire::Handshake& question,
                                      wire::HandshakeReply& reply, Nanoseconds deadline) noexcept {
-  last_error_ = os::connect_tcp(socket, address_, left_until(deadline));
+  last_error_ = stream.connect(address_, left_until(deadline));
+  if (last_error_ == TcpStream::kNotSecure) {
+    insecure_because_ = stream.insecure_because();
+    return Shaken::kNotSecure;
+  }
   if (last_error_ == ECONNREFUSED) return Shaken::kRefused;
   if (last_error_ != 0) return Shaken::kUnreachable;
   std::array<std::byte, wire::kHandshakeBytes> asked;
   wire::encode(question, asked);
   last_error_ = ECONNRESET;
   // A new connection has room for one handshake.
-  if (os::send_some(socket, asked) != static_cast<long>(asked.size())) return Shaken::kUnreachable;
+  if (stream.send_some(asked) != static_cast<long>(asked.size())) return Shaken::kUnreachable;
   std::array<std::byte, wire::kHandshakeReplyBytes> answer;
   size_t received = 0;
   while (received < answer.size()) {
-    const long got = os::receive_some(socket, std::span(answer).subspan(received), os::Wait::kYes);
+    const long got = stream.receive_some(std::span(answer).subspan(received), os::Wait::kYes);
     if (got < 0) return Shaken::kUnreachable;
     received += static_cast<size_t>(got);
     if (got == 0 && os::monotonic_now() >= deadline) {
@@ -83,18 +89,40 @@ TcpLink::Shaken TcpLink::attach_lanes(Nanoseconds deadline, wire::HandshakeReply
   return Shaken::kAnswered;
 }
 
-Result<TcpLink> TcpLink::open(std::string_view host_port, std::string_view token, uint32_t slots,
-                              Nanoseconds timeout) {
+Error TcpLink::explain(Shaken shaken, const wire::HandshakeReply& reply) const {
+  switch (shaken) {
+    case Shaken::kRefused:
+    case Shaken::kUnreachable: {
+      Error error = system_error("connect", {}, last_error_);
+      error.code = last_error_ == ETIMEDOUT ? ErrorCode::kTimedOut : ErrorCode::kUnavailable;
+      error.message += "; start it with: tiara node --listen " + url_;
+      return error;
+    }
+    case Shaken::kNotSecure:
+      return {ErrorCode::kNoPermission, std::string("no TLS with it: ") + insecure_because_ +
+                                            "; check ?tls= against the node's --tls-cert, and the name in the address"};
+    case Shaken::kAnswered: return explain_answer(reply);
+    case Shaken::kNonsense: break;
+  }
+  return {ErrorCode::kInvalidInput, "what answers there is no memory node; check the address"};
+}
+
+Result<TcpLink> TcpLink::open(std::string_view address, std::string_view token, uint32_t slots, Nanoseconds timeout) {
   TcpLink link;
-  link.url_ = "tcp://" + std::string(host_port);
+  TIARA_TRY(const TcpTarget target, parse_target(address));
+  link.url_ = "tcp://" + target.host_port;
   if (token.size() > wire::kMaxHandshakeToken)
     return fail(ErrorCode::kInvalidInput, "a token of " + std::to_string(token.size()) + " bytes; use at most " +
                                               std::to_string(wire::kMaxHandshakeToken));
-  TIARA_TRY(link.address_, os::resolve_tcp(host_port));
+  TIARA_TRY(link.address_, os::resolve_tcp(target.host_port));
+  std::shared_ptr<const tls::Identity> identity;
+  if (!target.authorities.empty()) {
+    TIARA_TRY(identity, tls::Identity::of_client(target.authorities, target.name));
+  }
   const Nanoseconds deadline = os::monotonic_now() + timeout;
-  TIARA_TRY(link.control_, os::open_tcp(link.address_, kSlice));
-  for (UniqueFd& lane : link.lanes_) {
-    TIARA_TRY(lane, os::open_tcp(link.address_, kSlice));
+  TIARA_TRY(link.control_, TcpStream::open(link.address_, identity, kSlice));
+  for (TcpStream& lane : link.lanes_) {
+    TIARA_TRY(lane, TcpStream::open(link.address_, identity, kSlice));
   }
   wire::Handshake question;
   question.slots = slots;
@@ -106,33 +134,32 @@ Result<TcpLink> TcpLink::open(std::string_view host_port, std::string_view token
     link.welcome_ = reply;
     shaken = link.attach_lanes(deadline, reply);
   }
-  Error error{ErrorCode::kInvalidInput, "what answers there is no memory node; check the address"};
-  if (shaken == Shaken::kRefused || shaken == Shaken::kUnreachable) {
-    error = system_error("connect", {}, link.last_error_);
-    error.code = link.last_error_ == ETIMEDOUT ? ErrorCode::kTimedOut : ErrorCode::kUnavailable;
-    error.message += "; start it with: tiara node --listen " + link.url_;
-  } else if (shaken == Shaken::kAnswered) {
-    if (reply.status == wire::HandshakeStatus::kWelcome) {
-      // From now on a machine that is silent for as long as a call may wait counts as gone.
-      os::bound_silence(link.control_, timeout);
-      for (const UniqueFd& lane : link.lanes_) os::bound_silence(lane, timeout);
-      return link;
-    }
-    error = explain(reply);
+  if (shaken == Shaken::kAnswered && reply.status == wire::HandshakeStatus::kWelcome) {
+    // From now on a machine that is silent for as long as a call may wait counts as gone.
+    os::bound_silence(link.control_.socket(), timeout);
+    for (const TcpStream& lane : link.lanes_) os::bound_silence(lane.socket(), timeout);
+    return link;
   }
+  Error error = link.explain(shaken, reply);
   error.message = "cannot reach the memory node at " + link.url_ + ": " + error.message;
   return std::unexpected(std::move(error));
 }
 
 void TcpLink::shut_down() noexcept {
-  os::shut_down(control_);
-  for (const UniqueFd& lane : lanes_) os::shut_down(lane);
+  os::shut_down(control_.socket());
+  for (const TcpStream& lane : lanes_) os::shut_down(lane.socket());
+}
+
+std::vector<int> TcpLink::descriptors() const {
+  std::vector<int> all{control_.socket().get()};
+  for (const TcpStream& lane : lanes_) all.push_back(lane.socket().get());
+  return all;
 }
 
 TcpLink::Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
   const Nanoseconds deadline = os::monotonic_now() + timeout;
-  os::disconnect_tcp(control_);
-  for (const UniqueFd& lane : lanes_) os::disconnect_tcp(lane);
+  control_.disconnect();
+  for (TcpStream& lane : lanes_) lane.disconnect();
   wire::Handshake question;
   question.kind = wire::HandshakeKind::kResume;
   question.instance = welcome_.instance;
@@ -155,6 +182,7 @@ TcpLink::Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexce
   switch (shaken) {
     case Shaken::kRefused: reason = kNobodyThere; return Resumed::kNever;
     case Shaken::kUnreachable:
+    case Shaken::kNotSecure:  // the handshake's bytes were corrupted, or somebody is in between: he was told nothing
     case Shaken::kNonsense: return Resumed::kNotYet;
     case Shaken::kAnswered: break;
   }

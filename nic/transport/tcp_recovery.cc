@@ -39,9 +39,9 @@ void TcpChannel::watch_link() noexcept {
 
 // Sleeps until one of the connections has ended, whoever ended it.
 void TcpChannel::wait_for_break() noexcept {
-  std::array<pollfd, 3> connections{{{link_.control().get(), POLLRDHUP, 0},
-                                     {link_.lane(Lane::kCall).get(), POLLRDHUP, 0},
-                                     {link_.lane(Lane::kPosted).get(), POLLRDHUP, 0}}};
+  std::array<pollfd, 3> connections{{{link_.control().socket().get(), POLLRDHUP, 0},
+                                     {link_.lane(Lane::kCall).socket().get(), POLLRDHUP, 0},
+                                     {link_.lane(Lane::kPosted).socket().get(), POLLRDHUP, 0}}};
   while (is_stopping_.load(std::memory_order_acquire) == 0 && !is_lost())
     if (syscall(SYS_ppoll, connections.data(), connections.size(), nullptr, nullptr, 0) > 0) return;
 }
@@ -90,9 +90,9 @@ void TcpChannel::send_unanswered(uint32_t link_word) noexcept {
     slot.sent_in_epoch = link_word;
     TcpLane& lane = lane_of(slot);
     const std::span<const std::byte> message(area(i), slot.message_bytes);
-    const UniqueFd& socket = link_.lane(slot.lane);
+    TcpStream& stream = link_.lane(slot.lane);
     happens_before(&slot);  // deliver()
-    if (send(lane, socket, message, deadline)) continue;
+    if (send(lane, stream, message, deadline)) continue;
     report_broken(link_word);
     return;
   }
@@ -102,7 +102,7 @@ void TcpChannel::send_unanswered(uint32_t link_word) noexcept {
 
 Result<void> TcpChannel::receive_answer(std::span<std::byte> bytes, Nanoseconds deadline) {
   while (!bytes.empty()) {
-    const long got = os::receive_some(link_.control(), bytes, os::Wait::kYes);
+    const long got = link_.control().receive_some(bytes, os::Wait::kYes);
     if (got < 0) return fail(ErrorCode::kUnavailable, "the connection ended");
     bytes = bytes.subspan(static_cast<size_t>(got));
     if (got == 0 && os::monotonic_now() >= deadline) return fail(ErrorCode::kTimedOut, "no answer in time");
@@ -113,12 +113,12 @@ Result<void> TcpChannel::receive_answer(std::span<std::byte> bytes, Nanoseconds 
 Result<TcpChannel::Answer> TcpChannel::exchange(const wire::Body& question, uint64_t id, Nanoseconds deadline) {
   std::span<const std::byte> unsent(question);
   while (!unsent.empty()) {
-    const long sent = os::send_some(link_.control(), unsent);
+    const long sent = link_.control().send_some(unsent);
     if (sent < 0) return fail(ErrorCode::kUnavailable, "the connection ended");
     unsent = unsent.subspan(static_cast<size_t>(sent));
     if (unsent.empty()) break;
     if (os::monotonic_now() >= deadline) return fail(ErrorCode::kTimedOut, "no answer in time");
-    os::poll_socket(link_.control(), os::PollFor::kRoom, TcpLink::kSlice);
+    os::poll_socket(link_.control().socket(), os::PollFor::kRoom, TcpLink::kSlice);
   }
   std::array<std::byte, wire::kControlHeaderBytes> bytes;
   TIARA_TRY_VOID(receive_answer(bytes, deadline));
@@ -163,7 +163,7 @@ void TcpChannel::let_go() noexcept {
   const std::unique_lock one_at_a_time(control_mutex_, std::try_to_lock);
   if (!one_at_a_time.owns_lock() || has_let_go_ || is_lost() || !control_lock_.try_acquire()) return;
   has_let_go_ = true;
-  (void)os::send_some(link_.control(), let_go_message_);
+  (void)link_.control().send_some(let_go_message_);
   control_lock_.release();
 }
 

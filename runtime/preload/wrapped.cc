@@ -19,6 +19,10 @@ TIARA_DEFINE_REAL(pthread_mutex_lock);
 TIARA_DEFINE_REAL(pthread_mutex_trylock);
 TIARA_DEFINE_REAL(pthread_mutex_unlock);
 TIARA_DEFINE_REAL(pthread_sigmask);
+TIARA_DEFINE_REAL(pthread_once);
+TIARA_DEFINE_REAL(pthread_rwlock_rdlock);
+TIARA_DEFINE_REAL(pthread_rwlock_wrlock);
+TIARA_DEFINE_REAL(pthread_rwlock_unlock);
 TIARA_DEFINE_REAL(close);
 TIARA_DEFINE_REAL(syscall);
 
@@ -44,6 +48,10 @@ int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes, v
 int __wrap_pthread_sigmask(int how, const sigset_t* mask, sigset_t* old) {
   return TIARA_REAL(pthread_sigmask)(how, mask, old);
 }
+int __wrap_pthread_once(pthread_once_t* once, void (*routine)()) { return TIARA_REAL(pthread_once)(once, routine); }
+int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t* lock) { return TIARA_REAL(pthread_rwlock_rdlock)(lock); }
+int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t* lock) { return TIARA_REAL(pthread_rwlock_wrlock)(lock); }
+int __wrap_pthread_rwlock_unlock(pthread_rwlock_t* lock) { return TIARA_REAL(pthread_rwlock_unlock)(lock); }
 int __wrap_close(int fd) { return TIARA_REAL(close)(fd); }
 
 // libc's own, which is where system-call instructions are allowed (raw_calls.h).

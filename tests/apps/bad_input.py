@@ -129,6 +129,17 @@ def node_too_small():
     assert "WRONG" not in result.stdout
 
 
+def tls_options():
+    node = ("node", "--listen", "tcp://127.0.0.1:0", "--memory", "4M")
+    expect(run(*node, "--tls-cert", "/nowhere.pem"), 64, "--tls-key")
+    expect(run(*node, "--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"), 64, "/nowhere.pem")
+    expect(run("node", "--listen", "shm:///tmp/unused", "--memory", "4M", "--tls-cert", "/a", "--tls-key", "/b"), 64,
+           "tcp://")
+    for query, complaint in (("?tls=ca.pem", "whole path"), ("?tls=/nowhere.pem", "/nowhere.pem"),
+                             ("?tsl=/ca.pem", "tsl="), ("?tls=/etc/passwd", "PEM")):
+        expect(run("run", "--node", "tcp://127.0.0.1:1" + query, "--", "true"), 64, complaint)
+
+
 def second_node():
     with Node("16M") as node:
         expect(run("node", "--listen", node.url, "--memory", "16M"), 71, "another node")
@@ -209,8 +220,8 @@ def node_stopped():
 
 
 CASES = [unknown_option, malformed_values, no_program, unreachable_node, node_of_another_user, node_too_small,
-         second_node, userfaultfd_refused, static_program, setuid_program, corrupt_program_file, node_killed,
-         node_stopped]
+         tls_options, second_node, userfaultfd_refused, static_program, setuid_program, corrupt_program_file,
+         node_killed, node_stopped]
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Over tcp, the node or the network fails under load: the program goes on or ends in time, never with wrong bytes.
 
-    tcp_kill.py TIARA [--runs N] [--seed S] [--kinds a,b] [--bound SECONDS]
+    tcp_kill.py TIARA [--runs N] [--seed S] [--kinds a,b] [--bound SECONDS] [--tls]
 
 Each run draws from its seed what happens and when. Exit status 1 when a program saw a wrong byte, ended otherwise than
 it had to, or too late; 77 when nothing that was asked for is possible here.
@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -39,6 +40,7 @@ BOUND = 3.0       # --node-timeout, or --bound
 # What a busy machine may add to a bound before we call it late.
 SLACK = 120.0
 SHORT = (0.2, 1.0)  # below the bound
+TLS_NODE, TLS_CLIENT = [], ""  # options of the node and what stands behind its address, with --tls
 NAMES = f"tiara{os.getpid()}"
 
 
@@ -83,7 +85,7 @@ class Impossible(Exception):
 class Node:
     def __init__(self, tiara, address="127.0.0.1", inside=(), *more):
         self.process = subprocess.Popen([*inside, tiara, "node", "--listen", f"tcp://{address}:0", "--memory", "256M",
-                                         "--workers", "1", *more], stdout=subprocess.PIPE, text=True)
+                                         "--workers", "1", *TLS_NODE, *more], stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.url = re.search(r" at (tcp://\S+) with ", line).group(1)
         self.pid = int(re.search(r"process (\d+)", line).group(1))
@@ -158,8 +160,8 @@ class Proxy:
 class Program:
     def __init__(self, tiara, url, seed, inside=()):
         self.process = subprocess.Popen(
-            [*inside, tiara, "run", "--quiet", "--local", "12M", "--node", url, "--node-timeout", f"{BOUND}s", "--",
-             "python3", "-c", LOAD, str(seed), str(STEPS)],
+            [*inside, tiara, "run", "--quiet", "--local", "12M", "--node", url + TLS_CLIENT,
+             "--node-timeout", f"{BOUND}s", "--", "python3", "-c", LOAD, str(seed), str(STEPS)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if line != "filled\n":
@@ -257,8 +259,21 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--bound", type=float, default=BOUND, help="--node-timeout of the programs")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     options = parser.parse_args()
     globals()["BOUND"] = options.bound
+    if not options.tls:
+        return run_all(options)
+    with tempfile.TemporaryDirectory(prefix="tiara-tls-") as folder:
+        key, certificate = f"{folder}/node.key", f"{folder}/node.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=node", "-addext", "subjectAltName=IP:127.0.0.1,IP:10.77.0.2",
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        globals().update(TLS_NODE=["--tls-cert", certificate, "--tls-key", key], TLS_CLIENT=f"?tls={certificate}")
+        return run_all(options)
+
+
+def run_all(options):
     done, impossible, failed = 0, [], 0
     for run in range(options.runs):
         for kind in options.kinds.split(","):

@@ -26,7 +26,7 @@ for source in "$@"; do shared+=("$objects/${source//\//_}.o"); done
 for target in "${targets[@]}"; do
   # shellcheck disable=SC2086
   $cxx $flags_text -fsanitize=fuzzer,address "$objects/tests_fuzz_libfuzzer_$target.cc.o" "${shared[@]}" \
-    -lasmjit -lxxhash -luring -o "$out/libfuzzer_$target"
+    -lasmjit -lxxhash -luring -l:libssl.a -l:libcrypto.a -o "$out/libfuzzer_$target"
 done
 # One rule for ninja: the first target depends on every header that was read.
 {

@@ -76,7 +76,8 @@ bool carry(const Stream& stream, size_t piece, Collector& collector) {
   lane.forget_received();
   int ends[2];
   require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-  const UniqueFd node(ends[0]), client(ends[1]);
+  const UniqueFd node(ends[0]);
+  TcpStream client = TcpStream::over(UniqueFd(ends[1]));
   for (size_t at = 0;;) {
     const ssize_t sent = write(node.get(), stream.data() + at, std::min(piece, stream.size() - at));
     if (sent > 0) at += static_cast<size_t>(sent);

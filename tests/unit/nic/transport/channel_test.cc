@@ -13,9 +13,12 @@ using namespace tiara::nic::testing;
 namespace {
 
 Link::Kind any_transport() {
-  return GENERATE(Link::Kind::kLoop, Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets);
+  return GENERATE(Link::Kind::kLoop, Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets, Link::Kind::kTls,
+                  Link::Kind::kTlsSockets);
 }
-Link::Kind any_remote_transport() { return GENERATE(Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets); }
+Link::Kind any_remote_transport() {
+  return GENERATE(Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets, Link::Kind::kTls);
+}
 
 std::vector<std::byte> pattern(size_t size, uint64_t seed) {
   std::mt19937_64 random(seed);

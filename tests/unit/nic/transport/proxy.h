@@ -2,6 +2,7 @@
 // flips a bit of what passes, or holds everything back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <mutex>
@@ -34,9 +35,15 @@ class Proxy {
   // Of the bytes that pass from now on, the one after `bytes` others gets a bit flipped.
   void corrupt_after(int64_t bytes) { corrupt_after_ = bytes; }
   bool has_corrupted() const { return corrupt_after_ < 0; }
+  void record() { is_recording_ = true; }
   // Nothing passes and nobody gets in, and nobody is told.
   void hold(bool whether) { is_holding_ = whether; }
   uint32_t connections() const { return connections_; }
+  // Whether these bytes were in one of the pieces that passed.
+  bool has_passed(std::span<const std::byte> wanted) const {
+    const std::lock_guard lock(mutex_);
+    return !std::ranges::search(passed_, wanted).empty();
+  }
 
  private:
   struct Pair {
@@ -86,6 +93,10 @@ class Proxy {
       corrupt_after_ = at < got ? -1 : at - got;
     }
     std::span<const std::byte> rest(room.data(), static_cast<size_t>(got));
+    if (is_recording_) {
+      const std::lock_guard lock(mutex_);
+      passed_.insert(passed_.end(), rest.begin(), rest.end());
+    }
     while (!rest.empty()) {
       const long sent = os::send_some(to, rest);
       if (sent < 0) return false;
@@ -101,7 +112,9 @@ class Proxy {
   std::vector<Pair> pairs_;  // the thread's own
   std::atomic<uint32_t> cuts_{0}, connections_{0};
   std::atomic<int64_t> corrupt_after_{-1};
-  std::atomic<bool> is_holding_{false};
+  std::atomic<bool> is_holding_{false}, is_recording_{false};
+  mutable std::mutex mutex_;  // passed_
+  std::vector<std::byte> passed_;
   std::jthread thread_;
 };
 

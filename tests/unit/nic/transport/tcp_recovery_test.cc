@@ -35,11 +35,17 @@ struct World {
       : node(make_node(counting_config())), server(start(lease)), proxy(server->url()), channel(connect(timeout)),
         counting(operator_named(*channel, "count")), space(*channel->create_space(1)) {}
 
-  std::unique_ptr<NodeServer> start(std::chrono::milliseconds lease) const {
+  std::unique_ptr<NodeServer> start(std::chrono::milliseconds lease) {
     ServerConfig config;
     config.workers = 2;
     config.lease = lease;
-    config.io = GENERATE(os::IoBackend::kAuto, os::IoBackend::kSockets);
+    const auto kind = GENERATE(Link::Kind::kTcp, Link::Kind::kTcpSockets, Link::Kind::kTls);
+    if (kind == Link::Kind::kTcpSockets) config.io = os::IoBackend::kSockets;
+    is_secured = kind == Link::Kind::kTls;
+    if (is_secured) {
+      config.tls_certificate = test_certificates().certificate_file();
+      config.tls_key = test_certificates().key_file();
+    }
     auto serving = serve("tcp://127.0.0.1:0", *node, config);
     if (!serving) FAIL(serving.error().message);
     return std::move(*serving);
@@ -47,7 +53,7 @@ struct World {
   std::unique_ptr<Channel> connect(std::chrono::milliseconds timeout) const {
     ConnectOptions options;
     options.node_timeout = timeout;
-    auto made = nic::connect(proxy.url(), options);
+    auto made = nic::connect(proxy.url() + (is_secured ? test_certificates().query() : ""), options);
     if (!made) FAIL(made.error().message);
     return std::move(*made);
   }
@@ -55,6 +61,7 @@ struct World {
   Reply call() const { return channel->call({counting, space, {}}, {}); }
 
   std::shared_ptr<MemoryNode> node;
+  bool is_secured = false;
   std::unique_ptr<NodeServer> server;
   Proxy proxy;
   std::unique_ptr<Channel> channel;
@@ -179,7 +186,7 @@ TEST_CASE("a client that is away for longer than its lease is reaped, and told s
 }
 
 TEST_CASE("a node that ends is a lost node at once") {
-  Link link(Link::Kind::kTcp);
+  Link link(GENERATE(Link::Kind::kTcp, Link::Kind::kTls));
   const auto channel = link.connect();
   link.end_server();
   const auto start = os::monotonic_now();

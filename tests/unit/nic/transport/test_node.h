@@ -14,6 +14,7 @@
 #include "nic/transport/channel.h"
 #include "nic/transport/connect.h"
 #include "runtime/os/clock.h"
+#include "tests/unit/nic/transport/test_certificates.h"
 
 namespace tiara::nic::testing {
 
@@ -85,7 +86,7 @@ class SocketPath {
 // A node in this process and a way to reach it, over any transport.
 class Link {
  public:
-  enum class Kind { kLoop, kShm, kTcp, kTcpSockets };
+  enum class Kind { kLoop, kShm, kTcp, kTcpSockets, kTls, kTlsSockets };
   explicit Link(Kind kind, const NodeConfig& config = test_config(), uint32_t workers = 1)
       : kind_(kind), node_(make_node(config)), token_(config.token) {
     ServerConfig server;
@@ -93,12 +94,19 @@ class Link {
     switch (kind) {
       case Kind::kLoop: return;
       case Kind::kShm: listen(socket_.url(), server); return;
+      case Kind::kTlsSockets: server.io = os::IoBackend::kSockets; [[fallthrough]];
+      case Kind::kTls:
+        server.tls_certificate = test_certificates().certificate_file();
+        server.tls_key = test_certificates().key_file();
+        query_ = test_certificates().query();
+        listen("tcp://127.0.0.1:0", server);
+        return;
       case Kind::kTcpSockets: server.io = os::IoBackend::kSockets; [[fallthrough]];
       case Kind::kTcp: listen("tcp://127.0.0.1:0", server); return;
     }
   }
   Result<std::unique_ptr<Channel>> try_connect(const ConnectOptions& options) const {
-    return kind_ == Kind::kLoop ? connect_loop(node_, options.token) : nic::connect(server_->url(), options);
+    return kind_ == Kind::kLoop ? connect_loop(node_, options.token) : nic::connect(url(), options);
   }
   std::unique_ptr<Channel> connect() const {
     ConnectOptions options;
@@ -107,6 +115,9 @@ class Link {
     if (!channel) FAIL(channel.error().message);
     return std::move(*channel);
   }
+  // With what a client needs to reach it.
+  std::string url() const { return server_->url() + query_; }
+  const std::string& query() const { return query_; }
   MemoryNode& node() const { return *node_; }
   const SocketPath& socket() const { return socket_; }
   NodeServer& server() const { return *server_; }
@@ -123,6 +134,7 @@ class Link {
   SocketPath socket_;
   std::shared_ptr<MemoryNode> node_;
   std::string token_;
+  std::string query_;
   std::unique_ptr<NodeServer> server_;
 };
 
