@@ -29,7 +29,8 @@ struct StagingSlot {
   friend constexpr bool operator==(StagingSlot, StagingSlot) = default;
 };
 
-// A cluster's word: [19:0] its staging slot + 1 (0 = none), flags, [29:22] when a page of it last became resident.
+// A cluster's word: [19:0] its staging slot + 1 (0 = none), flags, [29:22] when a page of it last became resident, [30]
+// whether its pages left early.
 //
 // The lock makes "evict pages of this cluster" and "write its staged pages back" exclude each other; whoever
 // holds it alone sets the slot. It is only ever tried, never waited for. Faults do not take it.
@@ -49,6 +50,14 @@ class ClusterWord {
   }
   void clear_queued() { raw_.fetch_and(~kQueued, std::memory_order_seq_cst); }
   bool is_queued() const { return (raw_.load(std::memory_order_relaxed) & kQueued) != 0; }
+
+  // Its pages left before its turn, along with a neighbour's: its place in the queue is no longer its age. Relaxed, as
+  // it only decides what leaves first.
+  void mark_left_early() { raw_.fetch_or(kLeftEarly, std::memory_order_relaxed); }
+  [[nodiscard]] bool take_left_early() {
+    if ((raw_.load(std::memory_order_relaxed) & kLeftEarly) == 0) return false;
+    return (raw_.fetch_and(~kLeftEarly, std::memory_order_relaxed) & kLeftEarly) != 0;
+  }
 
   // Stable while a page of the cluster is staged and its word owned, or while the lock is held.
   StagingSlot slot() const {
@@ -83,6 +92,7 @@ class ClusterWord {
   static constexpr uint32_t kLocked = 1u << 21;
   static constexpr uint32_t kArrivalShift = 22;
   static constexpr uint32_t kArrivalMask = 0xFFu << kArrivalShift;
+  static constexpr uint32_t kLeftEarly = 1u << 30;
   std::atomic<uint32_t> raw_{0};
 };
 static_assert(sizeof(ClusterWord) == 4);

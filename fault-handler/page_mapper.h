@@ -34,7 +34,7 @@ class PageMapper {
   // Moves `count` pages of one cluster to the same positions of a staging slot, where nothing may be yet. Content
   // is frozen from then on. Holes are allowed: an absent page counts as handled.
   virtual PagesResult move_out(PageNumber first, uint32_t count, StagingPlace to) noexcept = 0;
-  // Freezes `count` pages of one cluster where they are: from here until thaw() or drop() a writer faults, and waits
+  // Freezes `count` pages where they are: from here until thaw() or drop() a writer faults, and waits
   // for the owner of the page's word; readers go on. Holes are allowed: an absent page stays absent. All or nothing.
   virtual IoStatus freeze(PageNumber first, uint32_t count) noexcept = 0;
   virtual void thaw(PageNumber first, uint32_t count) noexcept = 0;

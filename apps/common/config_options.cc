@@ -31,7 +31,8 @@ constexpr ConfigOption kOptions[] = {
     {"evict-on", "TIARA_EVICT_ON", "WHERE",
      "who evicts: auto (default), fault (the faulting thread) or thread"},
     {"evict-cluster", "TIARA_EVICT_CLUSTER", "PAGES",
-     "pages evicted in one step, 1 to 64 (default 64 when copying, 16 when moving)"},
+     "pages evicted in one step, 1 to 64 or a power of two up to 4096 (default: by the budget when copying, 16 "
+     "when moving)"},
     {"policy", "TIARA_POLICY", "NAME", "what leaves first: clock (default), s3fifo or fifo"},
     {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential and strided streams (default on)"},
     {"heat", "TIARA_HEAT", "on|off", "keep pages that come back again and again (default on)"},

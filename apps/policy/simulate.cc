@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/residency/eviction_step.h"
 #include "runtime/residency/page_heat.h"
 #include "runtime/residency/resident_order.h"
 
@@ -42,6 +43,7 @@ class Model {
     uint64_t resident = 0;  // positions
     uint64_t staged = 0;
     bool is_queued = false;
+    bool left_early = false;  // before its turn, along with a neighbour (ClusterWord::mark_left_early)
     bool has_slot = false;  // until its staged pages are written back; what is staged meanwhile joins them
   };
 
@@ -79,23 +81,56 @@ class Model {
   // As Evictor::evict_oldest: what has just arrived stays, and what is hot. False: only that is left.
   bool evict(uint32_t fresh) {
     constexpr int kMostClustersTried = 32;
-    for (int tried = 0; tried < kMostClustersTried; ++tried) {
+    for (int tried = 0; tried < kMostClustersTried;) {
       const auto victim = order_.try_pop();
       if (!victim) return false;
       Cluster& cluster = clusters_[victim->cluster.value];
+      if (std::exchange(cluster.left_early, false)) {
+        cluster.is_queued = cluster.resident != 0;
+        if (cluster.is_queued) order_.put_back(*victim);
+        continue;
+      }
+      ++tried;
       if (victim->cluster.value == fresh) {
         order_.put_back(*victim);
         continue;
       }
-      const uint64_t leaving = cluster.resident & cold_pages(victim->cluster.value);
-      take_away(victim->cluster.value, leaving);
+      bool has_left = false;
+      const auto [first, end] = neighbours_of(victim->cluster.value);
+      for (uint32_t number = first; number < end; ++number) {
+        if (number == fresh) continue;
+        const uint64_t leaving = clusters_[number].resident & cold_pages(number);
+        if (leaving == 0) continue;
+        take_away(number, leaving);
+        order_.left({number});
+        has_left = true;
+        clusters_[number].left_early = number != victim->cluster.value && clusters_[number].is_queued;
+      }
       cluster.is_queued = cluster.resident != 0;
       if (cluster.is_queued) order_.put_back(*victim);
-      if (leaving == 0) continue;
-      order_.left(victim->cluster);
-      return true;
+      if (has_left) return true;
     }
     return false;
+  }
+
+  // As Evictor::neighbours_of.
+  std::pair<uint32_t, uint32_t> neighbours_of(uint32_t victim) const {
+    if (memory_.way != Way::kCopy) return {victim, victim + 1};
+    const residency::EvictionStep step =
+        residency::automatic_step(resident_limit_, 0, memory_.cluster_pages, order_.policy());
+    const auto around = [&](uint32_t wide) {
+      const uint32_t first = victim & ~(wide - 1);
+      return std::pair{first, std::min(first + wide, static_cast<uint32_t>(clusters_.size()))};
+    };
+    const auto resident = [&](std::pair<uint32_t, uint32_t> range) {
+      uint32_t count = 0;
+      for (uint32_t number = range.first; number < range.second; ++number)
+        count += static_cast<uint32_t>(std::popcount(clusters_[number].resident));
+      return count;
+    };
+    uint32_t wide = step.span_pages / memory_.cluster_pages;
+    while (wide > 1 && resident(around(wide)) > step.most_pages) wide /= 2;
+    return around(wide);
   }
 
   void take_away(uint32_t number, uint64_t leaving) {

@@ -1,6 +1,7 @@
 #include "runtime/base/config.h"
 
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -182,7 +183,12 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   if (is_set("TIARA_EVICT_ON"))
     TIARA_TRY_VOID(parse_name(kEvictOns, "TIARA_EVICT_ON", value_of("TIARA_EVICT_ON"), config.evict_on));
   if (is_set("TIARA_EVICT_CLUSTER")) {
-    TIARA_TRY(const uint64_t cluster, parse_count("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"), 0, 64));
+    constexpr uint64_t kMost = 4096;
+    TIARA_TRY(const uint64_t cluster, parse_count("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"), 0, kMost));
+    // Up to a bitmap's worth it is any number; beyond, aligned groups of such clusters are taken.
+    if (cluster > 64 && !std::has_single_bit(cluster))
+      return malformed("TIARA_EVICT_CLUSTER", value_of("TIARA_EVICT_CLUSTER"),
+                       "1 to 64 pages, or a power of two up to 4096");
     config.evict_cluster = static_cast<uint32_t>(cluster);
   }
   if (is_set("TIARA_POLICY"))

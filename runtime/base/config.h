@@ -36,7 +36,7 @@ struct Config {
   FaultMode fault = FaultMode::kAuto;
   EvictWith evict_with = EvictWith::kAuto;
   EvictOn evict_on = EvictOn::kAuto;
-  uint32_t evict_cluster = 0;        // pages that one eviction step takes, 1 to 64; 0: 64 by copy, 16 by move
+  uint32_t evict_cluster = 0;        // pages that one eviction step takes, 1 to 4096; 0: automatic
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;             // fetch ahead of sequential streams
   bool heat = true;                  // pages that come back again and again stay for some rounds

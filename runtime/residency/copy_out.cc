@@ -21,57 +21,76 @@ constexpr int kContendedTries = 16;
 
 }  // namespace
 
-// Returns which claimed positions are frozen (absent ones count: there is nothing to write to).
-uint64_t CopyOut::freeze(const ClusterClaims& claims) noexcept {
-  uint64_t frozen = 0;
-  const auto freeze_run = [&](uint32_t at, uint32_t end) {
-    stats::bump(parts_.counters().evict_moves);
-    const IoStatus status = parts_.mapper.freeze(claims.page(at), end - at);
-    if (status == IoStatus::kDone) frozen |= bits_between(at, end);
-    return status;
-  };
-  ClusterClaims::for_each_run(claims.all(), claims.leaving, [&](uint32_t from, uint32_t to) {
-    for (uint32_t at = from; at < to; at += pages_per_call_) {
-      const uint32_t end = std::min(to, at + pages_per_call_);
-      if (freeze_run(at, end) == IoStatus::kDone) continue;
-      // The run spans mappings that the kernel keeps apart, or holds a page that cannot be frozen: one by one.
-      ClusterClaims::for_each(claims.leaving & bits_between(at, end), [&](uint32_t position) {
-        const IoStatus status = freeze_run(position, position + 1);
-        if (status == IoStatus::kDone) return;
-        stats::bump(status == IoStatus::kBusy ? parts_.counters().evict_busy : parts_.counters().evict_unevictable);
-      });
-    }
-  });
-  return frozen;
+bool CopyOut::freeze_run(ClaimedSpan span, PageNumber first, uint32_t count) noexcept {
+  stats::bump(parts_.counters().evict_moves);
+  const IoStatus status = parts_.mapper.freeze(first, count);
+  if (status != IoStatus::kDone) {
+    if (count == 1)
+      stats::bump(status == IoStatus::kBusy ? parts_.counters().evict_busy : parts_.counters().evict_unevictable);
+    return false;
+  }
+  const uint64_t end = first.value + count;
+  for (ClusterClaims& claims : span) {
+    const uint64_t from = std::max(first.value, claims.first.value);
+    const uint64_t to = std::min(end, claims.first.value + parts_.directory.cluster_pages());
+    if (from >= to) continue;
+    claims.frozen |= bits_between(static_cast<uint32_t>(from - claims.first.value),
+                                  static_cast<uint32_t>(to - claims.first.value));
+  }
+  return true;
 }
 
-void CopyOut::drop_and_thaw(const ClusterClaims& claims, uint64_t frozen, uint64_t gone) noexcept {
-  // Absent pages between those that go are ours: one call may span them.
-  ClusterClaims::for_each_run(gone | claims.holes, gone, [&](uint32_t from, uint32_t to) {
-    for (uint32_t at = from; at < to; at += pages_per_call_)
-      parts_.mapper.drop(claims.page(at), std::min(to - at, pages_per_call_));
+// Absent positions count as frozen: there is nothing to write to.
+void CopyOut::freeze(ClaimedSpan span) noexcept {
+  const auto all = [](const ClusterClaims& claims) { return claims.all(); };
+  const auto leaving = [](const ClusterClaims& claims) { return claims.leaving; };
+  for_each_run(span, all, leaving, [&](PageNumber first, uint32_t pages) {
+    for (uint32_t at = 0; at < pages; at += pages_per_call_) {
+      const PageNumber from = first + PageCount{at};
+      const uint32_t count = std::min(pages - at, pages_per_call_);
+      if (freeze_run(span, from, count) || count == 1) continue;
+      // The run spans mappings that the kernel keeps apart, or holds a page that cannot be frozen: one by one.
+      for (const ClusterClaims& claims : span)
+        ClusterClaims::for_each(claims.leaving, [&](uint32_t position) {
+          const PageNumber page = claims.page(position);
+          if (page >= from && page < from + PageCount{count}) (void)freeze_run(span, page, 1);
+        });
+    }
   });
-  const uint64_t kept = frozen & (claims.leaving | claims.staying) & ~gone;
-  ClusterClaims::for_each_run(kept, kept,
-                              [&](uint32_t from, uint32_t to) { parts_.mapper.thaw(claims.page(from), to - from); });
+}
+
+void CopyOut::drop_and_thaw(std::span<const ClusterClaims> span, std::span<const Outcome> outcomes) noexcept {
+  TIARA_DCHECK(span.size() == outcomes.size());
+  const auto gone = [&](const ClusterClaims& claims) {
+    return outcomes[static_cast<size_t>(&claims - span.data())].gone();
+  };
+  // Absent pages between those that go are ours: one call may span them.
+  const auto spanned = [&](const ClusterClaims& claims) { return gone(claims) | claims.holes; };
+  for_each_run(span, spanned, gone, [&](PageNumber first, uint32_t pages) {
+    for (uint32_t at = 0; at < pages; at += pages_per_call_)
+      parts_.mapper.drop(first + PageCount{at}, std::min(pages - at, pages_per_call_));
+  });
+  const auto kept = [&](const ClusterClaims& claims) {
+    return claims.frozen & (claims.leaving | claims.staying) & ~gone(claims);
+  };
+  // Nothing is mapped at what is gone by now: one call may span that too.
+  const auto all = [](const ClusterClaims& claims) { return claims.all(); };
+  for_each_run(span, all, kept, [&](PageNumber first, uint32_t pages) { parts_.mapper.thaw(first, pages); });
 }
 
 CopyOut::Outcome CopyOut::to_staging(const ClusterClaims& claims, fault::StagingSlot slot) noexcept {
   Outcome outcome;
-  const uint64_t frozen = freeze(claims);
-  for (uint64_t rest = claims.leaving & frozen; rest != 0; rest &= rest - 1) {
+  for (uint64_t rest = claims.leaving & claims.frozen; rest != 0; rest &= rest - 1) {
     const auto position = static_cast<uint32_t>(std::countr_zero(rest));
     // No frame free: write-back is far behind, and the rest stays until it has caught up.
     if (!parts_.staging.copy_in(slot, position, parts_.mapper.frozen_bytes(claims.page(position)))) break;
     outcome.staged |= bit_at(position);
   }
-  drop_and_thaw(claims, frozen, outcome.gone());
   return outcome;
 }
 
 CopyOut::Outcome CopyOut::to_store(const ClusterClaims& claims) noexcept {
-  const uint64_t frozen = freeze(claims);
-  const uint64_t leaving = claims.leaving & frozen;
+  const uint64_t leaving = claims.leaving & claims.frozen;
   uint64_t clean = 0;
   uint64_t zeros = 0;
   std::array<ContentHash, 64> hashes;
@@ -96,9 +115,7 @@ CopyOut::Outcome CopyOut::to_store(const ClusterClaims& claims) noexcept {
   // A doubtful page has no content recorded, so that it never passes for clean.
   ClusterClaims::for_each(zeros | doubtful,
                           [&](uint32_t position) { parts_.directory.hash(claims.page(position)) = 0; });
-  const Outcome outcome{0, clean | changed, zeros, doubtful};
-  drop_and_thaw(claims, frozen, outcome.gone());
-  return outcome;
+  return {0, clean | changed, zeros, doubtful};
 }
 
 // False when the node is contended for now: what it got is as good as unwritten, and written again later.

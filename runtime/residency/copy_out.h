@@ -1,6 +1,7 @@
-// Eviction by copying: a whole cluster is frozen by one kernel call, read where it is, and dropped by another.
+// Eviction by copying: neighbouring clusters are frozen by one kernel call, read where they are, and dropped by
+// another.
 //
-// Two calls, and two interrupts of the other CPUs, serve up to 64 pages however they lie; UFFDIO_MOVE interrupts once
+// Two calls, and two interrupts of the other CPUs, serve up to 4096 pages however they lie; UFFDIO_MOVE interrupts once
 // for each run of neighbours, and random access leaves few of those. What no writer can change any more is hashed and
 //   - with a store that answers at once: compared, and what changed is stored in the same step. Nothing is staged;
 //   - with a store that makes its callers wait: copied into staging, from where write-back takes it.
@@ -8,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "fault-handler/pager_parts.h"
 #include "runtime/residency/cluster_claims.h"
@@ -29,14 +31,17 @@ class CopyOut {
     uint64_t gone() const { return staged | remote | zeros; }
   };
 
-  // The claims stay claimed; what the outcome names is no longer mapped. At once, without staging:
+  // The claims stay claimed throughout. First all of the span is frozen, as far as the kernel does that,
+  void freeze(ClaimedSpan span) noexcept;
+  // then what is frozen of each cluster is put somewhere: at once, without staging,
   Outcome to_store(const ClusterClaims& claims) noexcept;
-  // Into the cluster's slot, whose places are free.
+  // or into the cluster's slot, whose places are free.
   Outcome to_staging(const ClusterClaims& claims, fault::StagingSlot slot) noexcept;
+  // Last, what is gone by the outcomes (one a cluster) is unmapped, and the rest can be written to again.
+  void drop_and_thaw(std::span<const ClusterClaims> span, std::span<const Outcome> outcomes) noexcept;
 
  private:
-  uint64_t freeze(const ClusterClaims& claims) noexcept;
-  void drop_and_thaw(const ClusterClaims& claims, uint64_t frozen, uint64_t gone) noexcept;
+  bool freeze_run(ClaimedSpan span, PageNumber first, uint32_t count) noexcept;
   bool store_changed(const ClusterClaims& claims, uint64_t changed) noexcept;
   void forget_frames(const ClusterClaims& claims, uint64_t positions) noexcept;
 

@@ -1,7 +1,10 @@
 #include "runtime/residency/evictor.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <iterator>
+#include <utility>
 
 #include "runtime/base/check.h"
 
@@ -22,24 +25,87 @@ using enum fault::PageState;
 
 // How many clusters one call looks at before it gives up: all of them may be pinned or near, and a fault waits.
 constexpr uint32_t kMostClustersTried = 32;
+// The same for clusters that had left before their turn, where looking costs a few loads.
+constexpr uint32_t kMostLeftEarly = 1024;
 
 }  // namespace
 
-uint32_t Evictor::evict_oldest(uint32_t protected_fetches) noexcept {
-  for (uint32_t tried = 0; tried < kMostClustersTried; ++tried) {
+uint32_t Evictor::evict_oldest(uint32_t protected_fetches, EvictionStep step) noexcept {
+  uint32_t early = 0;
+  for (uint32_t tried = 0; tried < kMostClustersTried && early < kMostLeftEarly;) {
     const auto victim = order_.try_pop();
     if (!victim) return 0;
     const ClusterNumber cluster = victim->cluster;
+    fault::ClusterWord& word = parts_.directory.cluster(cluster);
     // Before the pages are looked at: whatever becomes resident from here on queues the cluster again.
-    parts_.directory.cluster(cluster).clear_queued();
-    const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
-    const bool is_fresh = parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
-    const Result result = is_fresh ? Result{} : evict(cluster, ~uint64_t{0}, Hot::kStays);
-    if (has_pages_here(cluster) && parts_.directory.cluster(cluster).try_mark_queued()) order_.put_back(*victim);
+    word.clear_queued();
+    Result result;
+    if (word.take_left_early()) {
+      ++early;
+    } else {
+      ++tried;
+      if (!is_fresh(cluster, protected_fetches)) result = evict_victim(cluster, protected_fetches, step);
+    }
+    if (has_pages_here(cluster) && word.try_mark_queued()) order_.put_back(*victim);
     if (result.evicted > 0) return result.evicted;
     if (result.stop == Stop::kNoSlot) return 0;
   }
   return 0;
+}
+
+bool Evictor::is_fresh(ClusterNumber cluster, uint32_t protected_fetches) const noexcept {
+  const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
+  return parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
+}
+
+uint32_t Evictor::resident_pages(Neighbours clusters) const noexcept {
+  const uint64_t pages = parts_.directory.pages().value;
+  const PageNumber first = parts_.directory.first_page(ClusterNumber{clusters.first});
+  const uint64_t end = std::min(parts_.directory.first_page(ClusterNumber{clusters.end}).value, pages);
+  uint32_t count = 0;
+  for (uint64_t page = first.value; page < end; ++page)
+    count += load(parts_.directory.word(PageNumber{page})).state() == kResident;
+  return count;
+}
+
+// As many as the step allows, the victim among them.
+Evictor::Neighbours Evictor::neighbours_of(ClusterNumber victim, EvictionStep step) const noexcept {
+  const auto around = [&](uint32_t wide) {
+    const uint32_t first = victim.value & ~(wide - 1);
+    return Neighbours{first, std::min(first + wide, parts_.directory.cluster_count())};
+  };
+  uint32_t wide = std::clamp(step.span_pages / parts_.directory.cluster_pages(), 1u, kMostSpanClusters);
+  while (wide > 1 && resident_pages(around(wide)) > step.most_pages) wide /= 2;
+  return around(wide);
+}
+
+// Whose turn it is, and its neighbours, which cost next to nothing more.
+Evictor::Result Evictor::evict_victim(ClusterNumber victim, uint32_t protected_fetches, EvictionStep step) noexcept {
+  const UnmapBy way = unmap_by();
+  const auto [first, end] =
+      way == UnmapBy::kCopy ? neighbours_of(victim, step) : Neighbours{victim.value, victim.value + 1};
+  std::array<ClusterClaims, kMostSpanClusters> claims;
+  uint32_t count = 0;
+  for (uint32_t number = first; number < end; ++number) {
+    const ClusterNumber cluster{number};
+    const bool is_neighbour = number != victim.value;
+    if (is_neighbour && is_fresh(cluster, protected_fetches)) continue;
+    if (!lock_and_claim(claims[count], cluster, ~uint64_t{0}, Hot::kStays, way)) {
+      if (!is_neighbour) {
+        for (uint32_t i = 0; i < count; ++i) claims[i].staying |= std::exchange(claims[i].leaving, 0);
+        (void)evict_claimed({claims.data(), count}, way);
+        return {0, Stop::kLocked};
+      }
+      continue;
+    }
+    ++count;
+  }
+  const Result result = evict_claimed({claims.data(), count}, way);
+  for (uint32_t i = 0; i < count; ++i) {
+    fault::ClusterWord& word = parts_.directory.cluster(claims[i].cluster);
+    if (claims[i].cluster != victim && claims[i].leaving != 0 && word.is_queued()) word.mark_left_early();
+  }
+  return result;
 }
 
 // Pages that only discard or release_near would make evictable are not waited for in the queue.
@@ -74,66 +140,128 @@ void Evictor::note_left(const ClusterClaims& claims, uint64_t positions) noexcep
   ClusterClaims::for_each(positions, [&](uint32_t position) { heat_->left(claims.page(position), resident); });
 }
 
-Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted, Hot hot) noexcept {
-  fault::ClusterWord& word = parts_.directory.cluster(cluster);
-  if (!word.try_lock()) return {0, Stop::kLocked};
+Evictor::Result Evictor::evict(ClusterNumber cluster, uint64_t wanted) noexcept {
   const UnmapBy way = unmap_by();
+  ClusterClaims claims;
+  if (!lock_and_claim(claims, cluster, wanted, Hot::kGoesToo, way)) return {0, Stop::kLocked};
+  return evict_claimed({&claims, 1}, way);
+}
+
+bool Evictor::lock_and_claim(ClusterClaims& claims, ClusterNumber cluster, uint64_t wanted, Hot hot,
+                             UnmapBy way) noexcept {
+  if (!parts_.directory.cluster(cluster).try_lock()) return false;
   // A MOVE interrupts the other CPUs once more for each page that it has to step over.
   if (hot == Hot::kStays && heat_ != nullptr && way == UnmapBy::kCopy) wanted &= cold_pages(cluster);
-  ClusterClaims claims;
   claims.cluster = cluster;
   claims.first = parts_.directory.first_page(cluster);
   claim_resident(claims, wanted, way);
   leave_pinned(claims);
+  return true;
+}
+
+// The clusters are locked and their resident pages claimed; both ends here.
+Evictor::Result Evictor::evict_claimed(ClaimedSpan span, UnmapBy way) noexcept {
   Result result;
-  if (claims.leaving != 0) {
-    claim_holes(claims, way);
-    if (way == UnmapBy::kMove || !parts_.store.is_synchronous()) {
-      result = stage(claims, way);
-    } else {
-      const CopyOut::Outcome outcome = copy_out_.to_store(claims);
-      result.evicted = static_cast<uint32_t>(std::popcount(outcome.gone()));
-      note_left(claims, outcome.gone());
-      stats::bump(parts_.counters().pages_stored_directly, result.evicted);
-      parts_.account(kResident, kRemote, static_cast<uint64_t>(std::popcount(outcome.remote)));
-      parts_.account(kResident, kUntouched, static_cast<uint64_t>(std::popcount(outcome.zeros)));
-      release_all(claims, outcome);
-    }
+  if (std::ranges::any_of(span, [](const ClusterClaims& claims) { return claims.leaving != 0; })) {
+    claim_holes(span, way);
+    result = way == UnmapBy::kMove            ? move_to_staging(span.front())
+             : parts_.store.is_synchronous() ? copy_to_store(span)
+                                             : copy_to_staging(span);
   } else {
-    release_all(claims, {});
+    for (const ClusterClaims& claims : span) release_all(claims, {});
   }
-  word.unlock();
+  for (const ClusterClaims& claims : span) parts_.directory.cluster(claims.cluster).unlock();
   return result;
 }
 
-Evictor::Result Evictor::stage(ClusterClaims& claims, UnmapBy way) noexcept {
-  fault::ClusterWord& word = parts_.directory.cluster(claims.cluster);
-  StagingSlot slot = word.slot();
-  const bool is_new = !slot.is_valid();
-  if (is_new) slot = parts_.staging.acquire(claims.cluster);
-  if (!slot.is_valid()) {
+Evictor::Result Evictor::copy_to_store(ClaimedSpan span) noexcept {
+  std::array<CopyOut::Outcome, kMostSpanClusters> outcomes;
+  copy_out_.freeze(span);
+  for (size_t i = 0; i < span.size(); ++i) outcomes[i] = copy_out_.to_store(span[i]);
+  copy_out_.drop_and_thaw(span, {outcomes.data(), span.size()});
+  Result result;
+  for (size_t i = 0; i < span.size(); ++i) {
+    const CopyOut::Outcome& outcome = outcomes[i];
+    const auto count = static_cast<uint32_t>(std::popcount(outcome.gone()));
+    result.evicted += count;
+    note_left(span[i], outcome.gone());
+    stats::bump(parts_.counters().pages_stored_directly, count);
+    parts_.account(kResident, kRemote, static_cast<uint64_t>(std::popcount(outcome.remote)));
+    parts_.account(kResident, kUntouched, static_cast<uint64_t>(std::popcount(outcome.zeros)));
+    release_all(span[i], outcome);
+  }
+  return result;
+}
+
+Evictor::Result Evictor::copy_to_staging(ClaimedSpan span) noexcept {
+  std::array<CopyOut::Outcome, kMostSpanClusters> outcomes;
+  std::array<Slot, kMostSpanClusters> slots;
+  Result result;
+  for (size_t i = 0; i < span.size(); ++i) {
+    if (span[i].leaving == 0) continue;
+    slots[i] = take_slot(span[i]);
+    if (slots[i].slot.is_valid()) continue;
+    // They are ours all the same, so that one call may span them.
+    span[i].staying |= std::exchange(span[i].leaving, 0);
+    result.stop = Stop::kNoSlot;
+  }
+  copy_out_.freeze(span);
+  for (size_t i = 0; i < span.size(); ++i)
+    if (span[i].leaving != 0) outcomes[i] = copy_out_.to_staging(span[i], slots[i].slot);
+  copy_out_.drop_and_thaw(span, {outcomes.data(), span.size()});
+  for (size_t i = 0; i < span.size(); ++i) {
+    const uint64_t staged = outcomes[i].staged;
+    result.evicted += static_cast<uint32_t>(std::popcount(staged));
+    if (span[i].leaving != 0) account_staged(span[i], slots[i], staged);
+    release_all(span[i], outcomes[i]);
+    if (span[i].leaving != 0) return_unused(span[i], slots[i], staged);
+  }
+  return result;
+}
+
+Evictor::Result Evictor::move_to_staging(ClusterClaims& claims) noexcept {
+  const Slot slot = take_slot(claims);
+  if (!slot.slot.is_valid()) {
     release_all(claims, {});
     return {0, Stop::kNoSlot};
   }
-  word.set_slot(slot);
-  drop_stale(claims, slot);
   CopyOut::Outcome outcome;
-  if (way == UnmapBy::kMove) outcome.staged = move_claimed(claims, slot);
-  else outcome = copy_out_.to_staging(claims, slot);
-  const auto count = static_cast<uint32_t>(std::popcount(outcome.staged));
-  parts_.staging.mark_populated(slot, outcome.staged);
+  outcome.staged = move_claimed(claims, slot.slot);
+  account_staged(claims, slot, outcome.staged);
+  release_all(claims, outcome);
+  return_unused(claims, slot, outcome.staged);
+  return {static_cast<uint32_t>(std::popcount(outcome.staged)), Stop::kNone};
+}
+
+Evictor::Slot Evictor::take_slot(const ClusterClaims& claims) noexcept {
+  fault::ClusterWord& word = parts_.directory.cluster(claims.cluster);
+  Slot taken{word.slot()};
+  taken.is_new = !taken.slot.is_valid();
+  if (taken.is_new) taken.slot = parts_.staging.acquire(claims.cluster);
+  if (!taken.slot.is_valid()) return taken;
+  word.set_slot(taken.slot);
+  drop_stale(claims, taken.slot);
+  return taken;
+}
+
+void Evictor::account_staged(const ClusterClaims& claims, Slot slot, uint64_t staged) noexcept {
+  const auto count = static_cast<uint32_t>(std::popcount(staged));
+  parts_.staging.mark_populated(slot.slot, staged);
   parts_.account_staged(count);
   parts_.account(kResident, kStaged, count);
-  note_left(claims, outcome.staged);
+  note_left(claims, staged);
   stats::bump(parts_.counters().pages_staged, count);
-  release_all(claims, outcome);
-  if (is_new && count == 0) {
-    word.set_slot(StagingSlot{});
-    parts_.staging.free(slot);
-  } else if (is_new) {
-    parts_.staging.push_oldest_last(slot);
+}
+
+// A slot that is new is freed if nothing came into it, and else queued for write-back.
+void Evictor::return_unused(const ClusterClaims& claims, Slot slot, uint64_t staged) noexcept {
+  if (!slot.is_new) return;
+  if (staged != 0) {
+    parts_.staging.push_oldest_last(slot.slot);
+    return;
   }
-  return {count, Stop::kNone};
+  parts_.directory.cluster(claims.cluster).set_slot(StagingSlot{});
+  parts_.staging.free(slot.slot);
 }
 
 void Evictor::claim_resident(ClusterClaims& claims, uint64_t wanted, UnmapBy way) const noexcept {
@@ -166,10 +294,22 @@ void Evictor::leave_pinned(ClusterClaims& claims) const noexcept {
   claims.staying &= ~pinned;
 }
 
-void Evictor::claim_holes(ClusterClaims& claims, UnmapBy way) const noexcept {
-  const auto low = static_cast<uint32_t>(std::countr_zero(claims.leaving));
-  const auto high = 63 - static_cast<uint32_t>(std::countl_zero(claims.leaving));
-  for (uint32_t i = low + 1; i < high; ++i) {
+// All absent pages from the first that leaves to the last.
+void Evictor::claim_holes(ClaimedSpan span, UnmapBy way) const noexcept {
+  const auto leaves = [](const ClusterClaims& claims) { return claims.leaving != 0; };
+  const auto first = std::ranges::find_if(span, leaves);
+  auto last = span.end();
+  while (!leaves(*std::prev(last))) --last;
+  for (auto claims = first; claims != last; ++claims) {
+    const uint32_t from = claims == first ? static_cast<uint32_t>(std::countr_zero(claims->leaving)) : 0;
+    const uint32_t to = claims == std::prev(last) ? 64 - static_cast<uint32_t>(std::countl_zero(claims->leaving))
+                                                  : parts_.directory.cluster_pages();
+    claim_holes_between(*claims, from, to, way);
+  }
+}
+
+void Evictor::claim_holes_between(ClusterClaims& claims, uint32_t from, uint32_t to, UnmapBy way) const noexcept {
+  for (uint32_t i = from; i < to && claims.page(i).value < parts_.directory.pages().value; ++i) {
     if ((claims.leaving | claims.staying) & bit_at(i)) continue;
     fault::AtomicPageWord& word = parts_.directory.word(claims.page(i));
     const PageWord seen = load(word);

@@ -41,9 +41,9 @@ Result<os::Mapping> reserve(Bytes size, int protection) {
   return mapping;
 }
 
-// A copied cluster costs two interrupts of the other CPUs however large it is: the larger the better, up to a bitmap.
-// A MOVE interrupts for each run of neighbours anyway, and 16 pages are what one step may take of a miss's time.
-constexpr uint32_t kCopiedCluster = 64;
+// What leaves by copying costs two interrupts of the other CPUs however much it is: the more the better, and the pager
+// knows how much. A MOVE interrupts for each run of neighbours anyway, and 16 pages are what one step may take of a
+// miss's time.
 constexpr uint32_t kMovedCluster = 16;
 
 PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
@@ -51,9 +51,8 @@ PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
   options.local = config.local;
   options.unmap_by = unmap_by;
   options.evict_on = config.evict_on;
-  options.evict_cluster = config.evict_cluster != 0       ? config.evict_cluster
-                          : unmap_by == UnmapBy::kCopy ? kCopiedCluster
-                                                       : kMovedCluster;
+  const bool is_default = config.evict_cluster == 0 && unmap_by == UnmapBy::kMove;
+  options.evict_cluster = is_default ? kMovedCluster : config.evict_cluster;
   options.policy = config.policy;
   options.readahead = config.readahead;
   options.heat = config.heat;

@@ -29,7 +29,7 @@ constexpr int kMostSteps = 64;
 }  // namespace
 
 uint32_t directory_cluster_pages(uint32_t evict_cluster) {
-  return std::clamp(std::bit_ceil(std::max(evict_cluster, 1u)), 4u, 64u);
+  return evict_cluster == 0 ? 64 : std::clamp(std::bit_ceil(evict_cluster), 4u, 64u);
 }
 
 Result<Pager::Memory> Pager::create_memory(PageCount pages, const PagerOptions& options) {
@@ -51,7 +51,8 @@ Pager::Pager(Memory&& memory, fault::PageMapper& mapper, pagetable::PageStore& s
       parts_{memory_.directory, memory_.staging, mapper, store, memory_.replies, stats, fetches_,
              options.contended_bound},
       resolver_(parts_, *this, options.readahead ? fault::Resolver::Ahead::kOn : fault::Resolver::Ahead::kOff),
-      evictor_(parts_, pins_, memory_.order, heat_, options.unmap_by, std::max(options.evict_cluster, 1u),
+      evictor_(parts_, pins_, memory_.order, heat_, options.unmap_by,
+               options.evict_cluster == 0 ? 64 * kMostSpanClusters : options.evict_cluster,
                options.write_back),
       write_back_(parts_, options.write_back), discarder_(parts_),
       budget_(options.local, memory_.directory.cluster_pages(), stats),
@@ -73,6 +74,11 @@ void Pager::settle() noexcept {
   const bool must_stall = relieve(resident_limit, staging_limit);
   gate_.leave();
   if (must_stall) stall_until_staging_has_room();
+}
+
+EvictionStep Pager::evict_step(uint64_t resident_limit) const noexcept {
+  if (options_.evict_cluster != 0) return {options_.evict_cluster, options_.evict_cluster};
+  return automatic_step(resident_limit, staging_limit(), parts_.directory.cluster_pages(), options_.policy);
 }
 
 void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
@@ -108,7 +114,7 @@ bool Pager::relieve(uint64_t resident_limit, uint64_t staging_limit) noexcept {
       ask_for_service();
       return false;
     }
-    if (evictor_.evict_oldest(budget_.protected_fetches()) == 0) {
+    if (evictor_.evict_oldest(budget_.protected_fetches(), evict_step(resident_limit)) == 0) {
       // Everything is pinned, near or on its way; or no staging slot is free.
       if (writes_on_thread_) ask_for_service();
       else if (staged > 0) (void)write_back_.drain(kWriteBackBatch);
@@ -152,7 +158,7 @@ void Pager::serve_once() noexcept {
     // A little below the limits, so that faults find room and one wake-up serves many.
     if (evicts_on_thread_ && resident_limit != Budget::kUnlimited &&
         counters.resident_pages.load(std::memory_order_relaxed) > resident_limit - resident_limit / 32)
-      is_done = evictor_.evict_oldest(budget_.protected_fetches()) == 0;
+      is_done = evictor_.evict_oldest(budget_.protected_fetches(), evict_step(resident_limit)) == 0;
     if (counters.staged_pages.load(std::memory_order_relaxed) > staging_limit - staging_limit / 4) {
       const uint64_t left = write_back_.drain(kWriteBackBatch * 2);
       if (left > 0) is_done = false;

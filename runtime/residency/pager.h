@@ -25,7 +25,7 @@ struct PagerOptions {
   LocalBudget local;
   UnmapBy unmap_by = UnmapBy::kMove;
   EvictOn evict_on = EvictOn::kAuto;
-  uint32_t evict_cluster = 16;  // 1 to 64
+  uint32_t evict_cluster = 16;  // pages that leave in one step, 1 to 4096; 0: by copying, what suits the budget
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;
   bool heat = true;  // of no effect with EvictionPolicy::kFifo
@@ -37,7 +37,7 @@ struct PagerOptions {
 };
 
 // The bookkeeping's cluster size for an eviction step of `evict_cluster` pages: a power of two in [4, 64], so that a
-// cluster's word costs at most a byte a page.
+// cluster's word costs at most a byte a page. Larger steps take neighbouring clusters.
 uint32_t directory_cluster_pages(uint32_t evict_cluster);
 
 class Pager final : public fault::Residency {
@@ -113,6 +113,7 @@ class Pager final : public fault::Residency {
   uint64_t staging_limit() const noexcept {
     return options_.second_chance && evictor_.uses_staging() ? budget_.staging_pages() : 0;
   }
+  EvictionStep evict_step(uint64_t resident_limit) const noexcept;
   uint64_t resident_limit() const noexcept {
     return evictor_.uses_staging() ? budget_.resident_limit_pages() : budget_.limit_pages();
   }

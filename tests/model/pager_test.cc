@@ -174,7 +174,7 @@ TEST_CASE("every page holds what was last written to it, whatever happens to it"
 TEST_CASE("the same holds without MOVE") {
   // Straight to a store that answers at once; by way of staging to one that makes its callers wait.
   for (const auto kind : {ArrayPageStore::Kind::kSynchronous, ArrayPageStore::Kind::kWaiting})
-    for (const uint32_t cluster : {1u, 16u, 64u}) {
+    for (const uint32_t cluster : {1u, 16u, 64u, 128u, 512u}) {
       PagerOptions options = small_options();
       options.unmap_by = UnmapBy::kCopy;
       options.evict_cluster = cluster;

@@ -53,6 +53,7 @@ TEST_CASE("a malformed option is an error that names the option") {
                                     {"--local", "0"},
                                     {"--local", "120%"},
                                     {"--evict-cluster", "65"},
+                                    {"--evict-cluster", "8192"},
                                     {"--pool", "many"},
                                     {"--node-timeout", "5"},
                                     {"--clean-detection", "maybe"},
