@@ -1,8 +1,11 @@
 #include "fault-handler/page_mapper.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "runtime/base/check.h"
@@ -58,6 +61,26 @@ void UffdPageMapper::drop(PageNumber first, uint32_t count) noexcept {
     result = os::raw_madvise(address_of(first), length, MADV_DONTNEED);
   }
   TIARA_CHECK(result == 0 || result == -ENOMEM);  // ENOMEM: the program unmapped it by a raw call
+}
+
+void UffdPageMapper::drop_runs(std::span<const PageRun> runs) noexcept {
+  constexpr size_t kMostRuns = 64;
+  while (!runs.empty()) {
+    const auto some = runs.first(std::min(runs.size(), kMostRuns));
+    runs = runs.subspan(some.size());
+    std::array<iovec, kMostRuns> ranges;
+    size_t bytes = 0;
+    for (size_t i = 0; i < some.size(); ++i) {
+      ranges[i] = {address_of(some[i].first), size_t{some[i].count} << kPageShift};
+      bytes += ranges[i].iov_len;
+    }
+    // Kernels that know the name of this process (6.15) flush once for all (6.16 on). Any other answer than "all of
+    // it", and the runs are dropped one by one: dropping twice is harmless, for nobody maps these pages meanwhile.
+    const bool is_done = some.size() > 1 && os::raw_madvise_ranges(ranges.data(), some.size(), MADV_DONTNEED) ==
+                                                static_cast<long>(bytes);
+    if (is_done) continue;
+    for (const PageRun& run : some) drop(run.first, run.count);
+  }
 }
 
 void UffdPageMapper::drop_staged(StagingPlace from, uint32_t count) noexcept {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "fault-handler/page_directory.h"
 #include "fault-handler/pagemap.h"
@@ -23,6 +24,12 @@ struct StagingPlace {
 struct PagesResult {
   IoStatus status;   // kDone, or why page number `done` could not be handled
   uint32_t done = 0; // pages handled from the start of the run
+};
+
+// Neighbouring pages.
+struct PageRun {
+  PageNumber first;
+  uint32_t count = 0;
 };
 
 class PageMapper {
@@ -47,6 +54,10 @@ class PageMapper {
   virtual void unshare(PageNumber page) noexcept = 0;
   // Drops mapped pages; absent ones are not an error.
   virtual void drop(PageNumber first, uint32_t count) noexcept = 0;
+  // The same for several runs, with one flush of the TLB where the kernel can do that.
+  virtual void drop_runs(std::span<const PageRun> runs) noexcept {
+    for (const PageRun& run : runs) drop(run.first, run.count);
+  }
   // Drops staged bytes of the places [slot 0 position + index...]: `count` places from `from` onwards, across slots.
   virtual void drop_staged(StagingPlace from, uint32_t count) noexcept = 0;
   virtual const std::byte* staged_bytes(StagingPlace at) const noexcept = 0;
@@ -71,6 +82,7 @@ class UffdPageMapper final : public PageMapper {
   PagesResult take_back(PageNumber first, uint32_t count, StagingPlace from) noexcept override;
   void unshare(PageNumber page) noexcept override;
   void drop(PageNumber first, uint32_t count) noexcept override;
+  void drop_runs(std::span<const PageRun> runs) noexcept override;
   void drop_staged(StagingPlace from, uint32_t count) noexcept override;
   const std::byte* staged_bytes(StagingPlace at) const noexcept override;
   void wake(PageNumber page) noexcept override;

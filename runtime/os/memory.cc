@@ -24,6 +24,12 @@ int raw_madvise(void* address, size_t length, int advice) noexcept {
   return syscall(SYS_madvise, address, length, advice) == 0 ? 0 : -errno;
 }
 
+long raw_madvise_ranges(const iovec* ranges, size_t count, int advice) noexcept {
+  constexpr int kThisProcess = -10001;  // PIDFD_SELF_THREAD_GROUP of <linux/pidfd.h>
+  const long done = syscall(SYS_process_madvise, kThisProcess, ranges, count, advice, 0);
+  return done >= 0 ? done : -errno;
+}
+
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   if (this != &other) {
     reset();

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <sys/uio.h>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -19,6 +20,9 @@ void* raw_mmap(void* address, size_t length, int protection, int flags, int fd, 
 int raw_munmap(void* address, size_t length) noexcept;
 int raw_mprotect(void* address, size_t length, int protection) noexcept;
 int raw_madvise(void* address, size_t length, int advice) noexcept;
+// Advice for many ranges of this process: the bytes that it was taken for, or a negative error number. -EBADF from
+// kernels before 6.15, which do not know a process by this name.
+long raw_madvise_ranges(const iovec* ranges, size_t count, int advice) noexcept;
 
 // An owned mapping, unmapped on destruction.
 class Mapping {

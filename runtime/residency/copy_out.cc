@@ -66,10 +66,16 @@ void CopyOut::drop_and_thaw(std::span<const ClusterClaims> span, std::span<const
   };
   // Absent pages between those that go are ours: one call may span them.
   const auto spanned = [&](const ClusterClaims& claims) { return gone(claims) | claims.holes; };
+  std::array<fault::PageRun, 64> runs;
+  size_t count = 0;
+  const auto drop = [&] { parts_.mapper.drop_runs({runs.data(), std::exchange(count, 0)}); };
   for_each_run(span, spanned, gone, [&](PageNumber first, uint32_t pages) {
-    for (uint32_t at = 0; at < pages; at += pages_per_call_)
-      parts_.mapper.drop(first + PageCount{at}, std::min(pages - at, pages_per_call_));
+    for (uint32_t at = 0; at < pages; at += pages_per_call_) {
+      if (count == runs.size()) drop();
+      runs[count++] = {first + PageCount{at}, std::min(pages - at, pages_per_call_)};
+    }
   });
+  drop();
   const auto kept = [&](const ClusterClaims& claims) {
     return claims.frozen & (claims.leaving | claims.staying) & ~gone(claims);
   };
