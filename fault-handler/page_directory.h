@@ -29,8 +29,8 @@ struct StagingSlot {
   friend constexpr bool operator==(StagingSlot, StagingSlot) = default;
 };
 
-// A cluster's word: [19:0] its staging slot + 1 (0 = none), flags, [29:22] when a page of it last became resident, [30]
-// whether its pages left early.
+// A cluster's word: [19:0] its staging slot + 1 (0 = none), flags, [29:22] when a page of it last became resident,
+// [31:30] where it stands in the queues.
 //
 // The lock makes "evict pages of this cluster" and "write its staged pages back" exclude each other; whoever
 // holds it alone sets the slot. It is only ever tried, never waited for. Faults do not take it.
@@ -50,6 +50,13 @@ class ClusterWord {
   }
   void clear_queued() { raw_.fetch_and(~kQueued, std::memory_order_seq_cst); }
   bool is_queued() const { return (raw_.load(std::memory_order_relaxed) & kQueued) != 0; }
+
+  // Which queue it stands in, for policies that have two. Relaxed, as below.
+  void set_established(bool is_established) {
+    if (is_established) raw_.fetch_or(kEstablished, std::memory_order_relaxed);
+    else raw_.fetch_and(~kEstablished, std::memory_order_relaxed);
+  }
+  bool is_established() const { return (raw_.load(std::memory_order_relaxed) & kEstablished) != 0; }
 
   // Its pages left before its turn, along with a neighbour's: its place in the queue is no longer its age. Relaxed, as
   // it only decides what leaves first.
@@ -93,6 +100,7 @@ class ClusterWord {
   static constexpr uint32_t kArrivalShift = 22;
   static constexpr uint32_t kArrivalMask = 0xFFu << kArrivalShift;
   static constexpr uint32_t kLeftEarly = 1u << 30;
+  static constexpr uint32_t kEstablished = 1u << 31;
   std::atomic<uint32_t> raw_{0};
 };
 static_assert(sizeof(ClusterWord) == 4);

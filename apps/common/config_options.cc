@@ -35,7 +35,7 @@ constexpr ConfigOption kOptions[] = {
      "when moving)"},
     {"policy", "TIARA_POLICY", "NAME", "what leaves first: clock (default), s3fifo or fifo"},
     {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential and strided streams (default on)"},
-    {"heat", "TIARA_HEAT", "on|off", "keep pages that come back again and again (default on)"},
+    {"heat", "TIARA_HEAT", "on|off", "keep pages that come back again and again (default off)"},
     {"second-chance", "TIARA_SECOND_CHANCE", "on|off", "take pages back from staging (default on)"},
     {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off",
      "do not write back what did not change (default on)"},

@@ -29,13 +29,15 @@ constexpr Contestant kPolicies[] = {{EvictionPolicy::kFifo, Way::kMove, false, "
                                     {EvictionPolicy::kS3Fifo, Way::kMove, false, "s3fifo"},
                                     {EvictionPolicy::kFifo, Way::kCopy, false, "copy_fifo"},
                                     {EvictionPolicy::kClock, Way::kCopy, false, "copy_clock"},
-                                    {EvictionPolicy::kClock, Way::kCopy, true, "copy_heat"}};
+                                    {EvictionPolicy::kClock, Way::kCopy, true, "copy_heat"},
+                                    {EvictionPolicy::kS3Fifo, Way::kCopy, false, "copy_s3fifo"},
+                                    {EvictionPolicy::kS3Fifo, Way::kCopy, true, "s3fifo_heat"}};
 
 struct Options {
   std::vector<std::string> names{"memcached", "sort", "sqlite", "scan", "mix"};
   std::vector<std::string> files;
   double local = 25;             // per cent of the trace's pages
-  uint32_t cluster = 16;
+  uint32_t cluster = 0;          // 0: as the runtime has them
   double staging = 12.5;         // per cent of the local memory
   std::string json_path;
   bool smoke = false;
@@ -48,6 +50,11 @@ struct Judged {
   Misses lru{}, belady{};
   Misses runtime[std::size(kPolicies)]{};
 };
+
+uint32_t cluster_of(Way way, const Options& options) {
+  if (options.cluster != 0) return options.cluster;
+  return way == Way::kCopy ? 64 : 16;
+}
 
 uint64_t digest(const Trace& trace) {
   uint64_t sum = 0xcbf29ce484222325;  // FNV-1a over whole words: equal traces have equal digests
@@ -63,12 +70,12 @@ Judged judge(Trace trace, const Options& options) {
   for (const uint32_t page : references.pages) used[page] = true;
   judged.used_pages = static_cast<uint64_t>(std::count(used.begin(), used.end(), true));
   judged.memory_pages = std::max(static_cast<uint32_t>(static_cast<double>(judged.used_pages) * options.local / 100),
-                                 2 * options.cluster);
+                                 2 * cluster_of(Way::kCopy, options));
   judged.lru = simulate_lru(references, judged.memory_pages);
   judged.belady = simulate_belady(references, judged.memory_pages);
   for (size_t i = 0; i < std::size(kPolicies); ++i) {
-    const Memory memory{judged.memory_pages, options.cluster, options.staging / 100, kPolicies[i].way,
-                        kPolicies[i].heat};
+    const Way way = kPolicies[i].way;
+    const Memory memory{judged.memory_pages, cluster_of(way, options), options.staging / 100, way, kPolicies[i].heat};
     judged.runtime[i] = simulate_runtime(references, memory, kPolicies[i].policy);
   }
   return judged;
@@ -77,8 +84,9 @@ Judged judge(Trace trace, const Options& options) {
 std::string percent(double ratio) { return fmt::format("{:.2f} %", 100 * ratio); }
 
 void print(const std::vector<Judged>& all, const Options& options) {
-  fmt::print("miss ratio: fetches a reference, without first uses; local memory {:.3g} % of the pages, clusters of {}, "
-             "staging {:.3g} % of it\n\n", options.local, options.cluster, options.staging);
+  fmt::print("miss ratio: fetches a reference, without first uses; local memory {:.3g} % of the pages, clusters of {} "
+             "and by copying {}, staging {:.3g} % of it\n\n", options.local, cluster_of(Way::kMove, options),
+             cluster_of(Way::kCopy, options), options.staging);
   fmt::print("{:<12} {:>11} {:>8} {:>9} {:>9}", "trace", "references", "pages", "Belady", "LRU");
   for (const Contestant& each : kPolicies) fmt::print(" {:>11}", each.name);
   fmt::print("\n");
@@ -88,7 +96,8 @@ void print(const std::vector<Judged>& all, const Options& options) {
     for (const Misses& misses : each.runtime) fmt::print(" {:>11}", percent(misses.miss_ratio()));
     fmt::print("\n");
   }
-  fmt::print("\ncopy_: straight to the node, not by way of staging; copy_heat: by clock, hot pages kept a while\n");
+  fmt::print("\ncopy_: straight to the node, not by way of staging; copy_heat: by clock, hot pages "
+             "kept a while (--heat on); s3fifo_heat: by copying too\n");
 }
 
 nlohmann::json to_json(const Misses& misses) {
@@ -105,7 +114,8 @@ nlohmann::json to_json(const std::vector<Judged>& all, const Options& options) {
   nlohmann::json json;
   json["benchmark"] = "policy";
   json["machine"] = describe_machine();
-  json["options"] = {{"local_percent", options.local}, {"cluster_pages", options.cluster},
+  json["options"] = {{"local_percent", options.local}, {"cluster_pages_move", cluster_of(Way::kMove, options)},
+                     {"cluster_pages_copy", cluster_of(Way::kCopy, options)},
                      {"staging_percent", options.staging}, {"smoke", options.smoke}};
   for (const Judged& each : all) {
     nlohmann::json& row = json["traces"][each.trace.name];
@@ -191,7 +201,7 @@ int bench_main(int argc, char** argv) {
       ->option_text("N")
       ->real_range(0.1, 100);
   app.add_option("--cluster", options.cluster,
-                 "pages evicted together, a power of two up to 64 (default 16)")
+                 "pages evicted together, a power of two up to 64 (default 16, by copying 64, as the runtime has them)")
       ->option_text("PAGES")
       ->range(1, 64);
   app.add_option("--staging", options.staging,
@@ -203,7 +213,7 @@ int bench_main(int argc, char** argv) {
   app.add_flag("--smoke", options.smoke,
                "small traces: shows that it works, its figures mean nothing");
   if (const auto status = app.parse(argc, argv)) return *status;
-  if (!std::has_single_bit(options.cluster))
+  if (options.cluster != 0 && !std::has_single_bit(options.cluster))
     return complain(kExitUsage, fmt::format("--cluster {}: use 1, 2, 4, 8, 16, 32 or 64", options.cluster));
   if (options.names == std::vector<std::string>{"none"}) options.names.clear();
   return run(options);

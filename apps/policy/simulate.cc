@@ -43,6 +43,7 @@ class Model {
     uint64_t resident = 0;  // positions
     uint64_t staged = 0;
     bool is_queued = false;
+    residency::ResidentOrder::Queue queue = residency::ResidentOrder::Queue::kMain;
     bool left_early = false;  // before its turn, along with a neighbour (ClusterWord::mark_left_early)
     bool has_slot = false;  // until its staged pages are written back; what is staged meanwhile joins them
   };
@@ -68,7 +69,7 @@ class Model {
     cluster.resident |= bit;
     ++resident_;
     if (memory_.heat && how != fault::Arrival::kNew) heat_.returned(PageNumber{page});
-    if (!std::exchange(cluster.is_queued, true)) order_.push({number}, how);
+    if (!std::exchange(cluster.is_queued, true)) cluster.queue = order_.push({number}, how);
     settle(number);
   }
 
@@ -98,11 +99,11 @@ class Model {
       bool has_left = false;
       const auto [first, end] = neighbours_of(victim->cluster.value);
       for (uint32_t number = first; number < end; ++number) {
-        if (number == fresh) continue;
+        if (number == fresh || !may_leave_along(number, *victim)) continue;
         const uint64_t leaving = clusters_[number].resident & cold_pages(number);
         if (leaving == 0) continue;
         take_away(number, leaving);
-        order_.left({number});
+        order_.left({number}, victim->from);
         has_left = true;
         clusters_[number].left_early = number != victim->cluster.value && clusters_[number].is_queued;
       }
@@ -113,11 +114,19 @@ class Model {
     return false;
   }
 
+  // As Evictor::may_leave_along.
+  bool may_leave_along(uint32_t number, const residency::ResidentOrder::Victim& victim) const {
+    const Cluster& cluster = clusters_[number];
+    if (number == victim.cluster.value || !order_.has_newcomers_apart() || !cluster.is_queued) return true;
+    constexpr auto kProbation = residency::ResidentOrder::Queue::kProbation;
+    return victim.from == kProbation && cluster.queue == kProbation;
+  }
+
   // As Evictor::neighbours_of.
   std::pair<uint32_t, uint32_t> neighbours_of(uint32_t victim) const {
     if (memory_.way != Way::kCopy) return {victim, victim + 1};
     const residency::EvictionStep step =
-        residency::automatic_step(resident_limit_, 0, memory_.cluster_pages, order_.policy());
+        residency::automatic_step(resident_limit_, 0, memory_.cluster_pages);
     const auto around = [&](uint32_t wide) {
       const uint32_t first = victim & ~(wide - 1);
       return std::pair{first, std::min(first + wide, static_cast<uint32_t>(clusters_.size()))};

@@ -39,7 +39,7 @@ struct Config {
   uint32_t evict_cluster = 0;        // pages that one eviction step takes, 1 to 4096; 0: automatic
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;             // fetch ahead of sequential streams
-  bool heat = true;                  // pages that come back again and again stay for some rounds
+  bool heat = false;                 // pages that come back again and again stay for some rounds
   bool second_chance = true;         // the switches: each optimisation can be turned off to show its worth
   bool clean_detection = true;
   bool zero_detection = true;

@@ -8,6 +8,7 @@
 
 #include "fault-handler/page_directory.h"
 #include "runtime/base/units.h"
+#include "runtime/residency/resident_order.h"
 
 namespace tiara::residency {
 
@@ -19,6 +20,7 @@ constexpr uint64_t bits_between(uint32_t from, uint32_t to) {
 
 struct ClusterClaims {
   fault::ClusterNumber cluster;
+  ResidentOrder::Queue from = ResidentOrder::Queue::kMain;  // where it stood when its turn came
   PageNumber first;
   uint64_t leaving = 0;  // positions of resident pages to evict
   uint64_t staying = 0;  // resident pages that stay, owned so that one kernel call can span them

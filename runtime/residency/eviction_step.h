@@ -8,7 +8,6 @@
 #include <bit>
 #include <cstdint>
 
-#include "runtime/base/config.h"
 #include "runtime/residency/cluster_claims.h"
 
 namespace tiara::residency {
@@ -27,10 +26,7 @@ constexpr uint64_t kStagedStepShare = 4;
 constexpr uint64_t kMostStepPages = 2048;
 
 // `resident_limit`, `staging_limit`: pages that may be resident and staged; staging_limit 0: nothing is staged.
-inline EvictionStep automatic_step(uint64_t resident_limit, uint64_t staging_limit, uint32_t cluster_pages,
-                                   EvictionPolicy policy) noexcept {
-  // Newcomers leave early there, and must not take along what has earned its place beside them.
-  if (policy == EvictionPolicy::kS3Fifo) return {cluster_pages, cluster_pages};
+inline EvictionStep automatic_step(uint64_t resident_limit, uint64_t staging_limit, uint32_t cluster_pages) noexcept {
   const uint64_t span = std::bit_floor(std::max<uint64_t>(resident_limit / kSpanShare, cluster_pages));
   uint64_t most = std::min(resident_limit / kStepShare, kMostStepPages);
   if (staging_limit != 0) most = std::min(most, staging_limit / kStagedStepShare);

@@ -44,7 +44,7 @@ uint32_t Evictor::evict_oldest(uint32_t protected_fetches, EvictionStep step) no
       ++early;
     } else {
       ++tried;
-      if (!is_fresh(cluster, protected_fetches)) result = evict_victim(cluster, protected_fetches, step);
+      if (!is_fresh(cluster, protected_fetches)) result = evict_victim(*victim, protected_fetches, step);
     }
     if (has_pages_here(cluster) && word.try_mark_queued()) order_.put_back(*victim);
     if (result.evicted > 0) return result.evicted;
@@ -56,6 +56,15 @@ uint32_t Evictor::evict_oldest(uint32_t protected_fetches, EvictionStep step) no
 bool Evictor::is_fresh(ClusterNumber cluster, uint32_t protected_fetches) const noexcept {
   const uint32_t now = parts_.fetches.load(std::memory_order_relaxed);
   return parts_.directory.cluster(cluster).fetches_since_arrival(now) < protected_fetches;
+}
+
+bool Evictor::may_leave_along(ClusterNumber cluster, ResidentOrder::Queue from,
+                              uint32_t protected_fetches) const noexcept {
+  if (is_fresh(cluster, protected_fetches)) return false;
+  const fault::ClusterWord& word = parts_.directory.cluster(cluster);
+  if (!order_.has_newcomers_apart() || !word.is_queued()) return true;
+  // What has earned its place leaves only when its turn comes.
+  return from == ResidentOrder::Queue::kProbation && !word.is_established();
 }
 
 uint32_t Evictor::resident_pages(Neighbours clusters) const noexcept {
@@ -80,7 +89,9 @@ Evictor::Neighbours Evictor::neighbours_of(ClusterNumber victim, EvictionStep st
 }
 
 // Whose turn it is, and its neighbours, which cost next to nothing more.
-Evictor::Result Evictor::evict_victim(ClusterNumber victim, uint32_t protected_fetches, EvictionStep step) noexcept {
+Evictor::Result Evictor::evict_victim(ResidentOrder::Victim chosen, uint32_t protected_fetches,
+                                      EvictionStep step) noexcept {
+  const ClusterNumber victim = chosen.cluster;
   const UnmapBy way = unmap_by();
   const auto [first, end] =
       way == UnmapBy::kCopy ? neighbours_of(victim, step) : Neighbours{victim.value, victim.value + 1};
@@ -89,7 +100,8 @@ Evictor::Result Evictor::evict_victim(ClusterNumber victim, uint32_t protected_f
   for (uint32_t number = first; number < end; ++number) {
     const ClusterNumber cluster{number};
     const bool is_neighbour = number != victim.value;
-    if (is_neighbour && is_fresh(cluster, protected_fetches)) continue;
+    claims[count].from = chosen.from;
+    if (is_neighbour && !may_leave_along(cluster, chosen.from, protected_fetches)) continue;
     if (!lock_and_claim(claims[count], cluster, ~uint64_t{0}, Hot::kStays, way)) {
       if (!is_neighbour) {
         for (uint32_t i = 0; i < count; ++i) claims[i].staying |= std::exchange(claims[i].leaving, 0);
@@ -134,7 +146,7 @@ uint64_t Evictor::cold_pages(ClusterNumber cluster) noexcept {
 
 void Evictor::note_left(const ClusterClaims& claims, uint64_t positions) noexcept {
   if (positions == 0) return;
-  order_.left(claims.cluster);
+  order_.left(claims.cluster, claims.from);
   if (heat_ == nullptr) return;
   const uint64_t resident = parts_.counters().resident_pages.load(std::memory_order_relaxed);
   ClusterClaims::for_each(positions, [&](uint32_t position) { heat_->left(claims.page(position), resident); });

@@ -50,7 +50,9 @@ class Evictor {
 
  private:
   enum class Hot : uint8_t { kStays, kGoesToo };
-  Result evict_victim(fault::ClusterNumber victim, uint32_t protected_fetches, EvictionStep step) noexcept;
+  Result evict_victim(ResidentOrder::Victim chosen, uint32_t protected_fetches, EvictionStep step) noexcept;
+  bool may_leave_along(fault::ClusterNumber cluster, ResidentOrder::Queue from,
+                       uint32_t protected_fetches) const noexcept;
   struct Neighbours {
     uint32_t first;
     uint32_t end;

@@ -21,19 +21,19 @@ void PageHeat::left(PageNumber page, uint64_t resident) noexcept {
     ticks_.fetch_add(1, std::memory_order_relaxed);
   }
   std::atomic<uint16_t>& note = notes_[page.value];
-  const uint32_t streak = note.load(std::memory_order_relaxed) >> 2 & kMost;
-  note.store(pack(now(), streak, 0), std::memory_order_relaxed);
+  note.store(pack(now(), often(note.load(std::memory_order_relaxed)), 0), std::memory_order_relaxed);
 }
 
 void PageHeat::returned(PageNumber page) noexcept {
   std::atomic<uint16_t>& note = notes_[page.value];
   const uint16_t seen = note.load(std::memory_order_relaxed);
-  const uint32_t then = seen >> 4;
+  const uint32_t then = left_at(seen);
   if (then == 0) return;
   const uint32_t since = (now() + kTimes - then) % kTimes;
-  const uint32_t streak = since <= kSoon ? std::min((seen >> 2 & kMost) + 1, kMost) : 0;
+  const uint32_t had = often(seen);
+  const uint32_t has = since <= kSoon ? std::min(had + 1, kMost) : had - std::min(had, 1u);
   // Once may be chance.
-  note.store(pack(then, streak, streak > 1 ? streak : 0), std::memory_order_relaxed);
+  note.store(pack(then, has, has > 1 ? std::min(has * kRoundsEach, kMost) : 0), std::memory_order_relaxed);
 }
 
 bool PageHeat::stays(PageNumber page) noexcept {

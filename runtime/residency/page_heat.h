@@ -1,8 +1,8 @@
 // Which pages are used so often that they should outlast a round of eviction, although the kernel tells nothing about
 // accesses: a page that was fetched again soon after it left, and not once only, is hot. It stays when the turn of
-// its cluster comes, and cools down by one. What is used all the time misses once in four rounds in place of every
-// round. A scan heats nothing, for it touches each page once; nor do uniform accesses, which seldom meet the same page
-// soon twice.
+// its cluster comes, and cools down by one. What is used all the time misses once in eight rounds in place of every
+// round, and coming back late once takes away a part of the heat, not all of it. A scan heats nothing, for it touches
+// each page once; nor do uniform accesses, which seldom meet the same page soon twice.
 //
 // Two bytes a page, only where pages have left. A hint, not a state: written without owning the page's word; a
 // lost update costs a miss, or keeps a page a round too long.
@@ -34,15 +34,18 @@ class PageHeat {
   Bytes resident_bytes() const;
 
  private:
-  // Soon: before an eighth to a quarter as many pages left as are here. In ticks of the clock below.
+  // Soon: before about half as many pages left as are here. In ticks of the clock below.
   static constexpr uint64_t kTicksPerRound = 8;
-  static constexpr uint32_t kSoon = 1;
-  // [1:0] rounds that it may stay, [3:2] how often in a row it came back soon, [15:4] when it left; 0: never.
-  static constexpr uint32_t kMost = 3;
-  static constexpr uint32_t kTimes = 4095;
-  static constexpr uint16_t pack(uint32_t then, uint32_t streak, uint32_t heat) {
-    return static_cast<uint16_t>(then << 4 | streak << 2 | heat);
+  static constexpr uint32_t kSoon = 4;
+  // [2:0] rounds that it may stay, [5:3] how often it came back soon rather than late, [15:6] when it left; 0: never.
+  static constexpr uint32_t kMost = 7;
+  static constexpr uint32_t kTimes = 1023;
+  static constexpr uint32_t kRoundsEach = 2;  // for each time that it came back soon
+  static constexpr uint16_t pack(uint32_t then, uint32_t often, uint32_t heat) {
+    return static_cast<uint16_t>(then << 6 | often << 3 | heat);
   }
+  static constexpr uint32_t left_at(uint16_t note) { return note >> 6; }
+  static constexpr uint32_t often(uint16_t note) { return note >> 3 & kMost; }
 
   explicit PageHeat(os::Mapping memory)
       : memory_(std::move(memory)), notes_(reinterpret_cast<std::atomic<uint16_t>*>(memory_.data())) {}

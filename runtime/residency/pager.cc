@@ -78,19 +78,25 @@ void Pager::settle() noexcept {
 
 EvictionStep Pager::evict_step(uint64_t resident_limit) const noexcept {
   if (options_.evict_cluster != 0) return {options_.evict_cluster, options_.evict_cluster};
-  return automatic_step(resident_limit, staging_limit(), parts_.directory.cluster_pages(), options_.policy);
+  return automatic_step(resident_limit, staging_limit(), parts_.directory.cluster_pages());
 }
 
 void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {
   const ClusterNumber cluster = parts_.directory.cluster_of(page);
   fault::ClusterWord& word = parts_.directory.cluster(cluster);
   word.set_arrival(fetches_.load(std::memory_order_relaxed));
-  if (word.try_mark_queued()) memory_.order.push(cluster, how);
+  if (word.try_mark_queued()) queue_up(cluster, how);
   if (heat_ != nullptr) {
     if (how == fault::Arrival::kNew) heat_->forget(page);
     else heat_->returned(page);
   }
   if (trace_.is_recording()) trace_.record(page, how);
+}
+
+void Pager::queue_up(ClusterNumber cluster, fault::Arrival how) noexcept {
+  const ResidentOrder::Queue queue = memory_.order.push(cluster, how);
+  if (memory_.order.has_newcomers_apart())
+    parts_.directory.cluster(cluster).set_established(queue == ResidentOrder::Queue::kMain);
 }
 
 // Returns true when staging is so full that this thread has to wait for the service thread.
@@ -233,7 +239,7 @@ void Pager::release_near(PageRange range) noexcept {
   for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
     if (load(parts_.directory.word(page)).state() != PageState::kResident) continue;
     const ClusterNumber cluster = parts_.directory.cluster_of(page);
-    if (parts_.directory.cluster(cluster).try_mark_queued()) memory_.order.push(cluster, fault::Arrival::kNew);
+    if (parts_.directory.cluster(cluster).try_mark_queued()) queue_up(cluster, fault::Arrival::kNew);
   }
 }
 

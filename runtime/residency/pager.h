@@ -113,6 +113,7 @@ class Pager final : public fault::Residency {
   uint64_t staging_limit() const noexcept {
     return options_.second_chance && evictor_.uses_staging() ? budget_.staging_pages() : 0;
   }
+  void queue_up(fault::ClusterNumber cluster, fault::Arrival how) noexcept;
   EvictionStep evict_step(uint64_t resident_limit) const noexcept;
   uint64_t resident_limit() const noexcept {
     return evictor_.uses_staging() ? budget_.resident_limit_pages() : budget_.limit_pages();

@@ -504,6 +504,7 @@ int main(int argc, char** argv) {
   config.evict_on = options.evict_on;
   config.fork = options.fork;
   config.evict_cluster = options.cluster;
+  config.heat = true;
   config.chaos_seed = options.has_chaos ? options.seed : 0;
   config.pool = Bytes{256 * kMiB};
   pid_t node = 0;

@@ -57,7 +57,7 @@ TEST_CASE("s3fifo takes what comes back soon after it left into the main queue")
   const auto victim = order.try_pop();
   REQUIRE(victim->cluster == ClusterNumber{0});
   CHECK(victim->from == ResidentOrder::Queue::kProbation);
-  order.left(victim->cluster);
+  order.left(victim->cluster, victim->from);
   order.push(ClusterNumber{0}, Arrival::kFetched);
   std::vector<ResidentOrder::Queue> from(20);
   while (const auto next = order.try_pop())
@@ -68,8 +68,8 @@ TEST_CASE("s3fifo takes what comes back soon after it left into the main queue")
 
 TEST_CASE("s3fifo treats what comes back late as a newcomer") {
   auto order = *ResidentOrder::create(1024, EvictionPolicy::kS3Fifo);
-  order.left(ClusterNumber{7});
-  for (uint32_t i = 100; i < 200; ++i) order.left(ClusterNumber{i});
+  order.left(ClusterNumber{7}, ResidentOrder::Queue::kMain);
+  for (uint32_t i = 100; i < 200; ++i) order.left(ClusterNumber{i}, ResidentOrder::Queue::kMain);
   push_new(order, 0, 5);
   order.push(ClusterNumber{7}, Arrival::kFetched);
   std::optional<ResidentOrder::Victim> seven;
