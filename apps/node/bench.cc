@@ -59,6 +59,7 @@ nlohmann::json to_json(const Options& options, const Link& link, const Load& loa
             {"misses", options.misses},
             {"seconds", options.seconds},
             {"outstanding", options.outstanding},
+            {"together", options.together},
             {"busy_clients", options.busy_clients},
             {"idle_clients", options.idle_clients},
             {"churn", options.churn},
@@ -147,6 +148,11 @@ int bench_main(int argc, char** argv) {
   app.add_option("--misses", options.misses, "page reads, and echoes, of a round (default 5000)")->option_text("N");
   app.add_option("--seconds", options.seconds, "time of a stream in a round (default 0.5)")->option_text("S");
   app.add_option("--outstanding", options.outstanding, "page reads under way in the stream (default 32)")
+      ->option_text("N")
+      ->range(1, 48);
+  app.add_option("--together", options.together,
+                 "how many of them are asked for in one go, when that many have been answered (default 16; 1: each by "
+                 "itself)")
       ->option_text("N")
       ->range(1, 48);
   app.add_option("--busy-clients", options.busy_clients, "clients at full load (default 8)")

@@ -146,38 +146,49 @@ bool Client::read(uint64_t page) {
   return is_right(page, reply, room_);
 }
 
-uint64_t Client::stream(uint32_t outstanding, os::Nanoseconds time, uint64_t seed) {
+// Answers come in the order of the questions. Takes the oldest ones, and asks for `together` pages at once as soon as
+// that many are missing under way.
+uint64_t Client::stream(const Options& options, os::Nanoseconds time, uint64_t seed) {
   struct Flight {
     nic::Ticket ticket;
-    uint64_t page = 0;
+    std::array<uint64_t, 2> arguments{0, 1};
     std::vector<std::byte> room = std::vector<std::byte>(kPageSize);
   };
-  std::vector<Flight> flights(outstanding);
+  std::vector<Flight> flights(options.outstanding);
+  std::vector<nic::Posting> postings;
+  const size_t together = std::min<size_t>(flights.size(), options.together);
   Random random(seed);
-  const auto post = [&](Flight& flight) {
-    flight.page = random.below(pages_);
-    const std::vector<uint64_t> arguments{flight.page, 1};
-    flight.ticket = channel_->post(request(arguments), flight.room);
-  };
-  for (Flight& flight : flights) post(flight);
+  size_t oldest = 0, under_way = 0;
   uint64_t done = 0;
-  const auto end = os::monotonic_now() + time;
-  for (bool is_over = false; !is_over;) {
-    for (Flight& flight : flights) {
-      const nic::Reply reply = channel_->collect(flight.ticket);
-      // A word of each page: comparing whole pages would be what is measured.
-      std::array<std::byte, kPageSize> wanted;
-      if (done % 64 == 0) {
-        fill_page(wanted.data(), flight.page, seed_);
-        if (!std::ranges::equal(wanted, flight.room)) wrong_++;
-      }
-      if (reply.call != nic::CallStatus::kAnswered || reply.outcome.reply_bytes != kPageSize) wrong_++;
-      done++;
-      post(flight);
+  const auto post_again = [&] {
+    postings.clear();
+    for (size_t i = 0; i < together; i++) {
+      Flight& flight = flights[(oldest + under_way + i) % flights.size()];
+      flight.arguments[0] = random.below(pages_);
+      postings.push_back({request(flight.arguments), flight.room, {}});
     }
-    is_over = os::monotonic_now() >= end;
-  }
-  for (Flight& flight : flights) (void)channel_->collect(flight.ticket);
+    const size_t posted = channel_->post_all(postings);
+    if (posted != together) wrong_++;
+    for (size_t i = 0; i < posted; i++)
+      flights[(oldest + under_way + i) % flights.size()].ticket = postings[i].ticket;
+    under_way += posted;
+  };
+  const auto take_oldest = [&] {
+    Flight& flight = flights[oldest];
+    const nic::Reply reply = channel_->collect(flight.ticket);
+    if (reply.call != nic::CallStatus::kAnswered || reply.outcome.reply_bytes != kPageSize) wrong_++;
+    // Whole pages now and then: comparing them all would be what is measured.
+    if (done++ % 64 == 0) (void)is_right(flight.arguments[0], reply, flight.room);
+    oldest = (oldest + 1) % flights.size();
+    under_way--;
+  };
+  const auto end = os::monotonic_now() + time;
+  do {
+    while (flights.size() - under_way >= together && wrong_ == 0) post_again();
+    if (under_way == 0) break;
+    take_oldest();
+  } while (os::monotonic_now() < end && wrong_ == 0);
+  while (under_way != 0) take_oldest();
   return done;
 }
 
@@ -205,7 +216,7 @@ Result<Link> measure_link(const Options& options, const NodeProcess& node, const
     const double time = options.seconds;
     const double bare_bytes = static_cast<double>(stream->stream(nanoseconds(time))) / time;
     const auto before = os::monotonic_now();
-    const uint64_t pages = client->stream(options.outstanding, nanoseconds(time), options.seed + round);
+    const uint64_t pages = client->stream(options, nanoseconds(time), options.seed + round);
     const double took = std::chrono::duration<double>(os::monotonic_now() - before).count();
     if (round == 0) continue;
     link.miss.add(miss);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Options {
   uint64_t misses = 5'000;      // of each contestant in a round
   double seconds = 0.5;         // of each stream in a round, and of the fairness measurement eight times as much
   uint32_t outstanding = 32;
+  uint32_t together = 16;       // reads that are posted together, when that many have been answered
   uint32_t busy_clients = 8;
   uint32_t idle_clients = 1000;
   uint32_t churn = 10'000;      // clients that connect and leave again
@@ -55,11 +57,11 @@ class Client {
   // One page, and whether it was the right one.
   bool read(uint64_t page);
   // Keeps `outstanding` reads going for `time`; pages read.
-  uint64_t stream(uint32_t outstanding, os::Nanoseconds time, uint64_t seed);
+  uint64_t stream(const Options& options, os::Nanoseconds time, uint64_t seed);
   uint64_t wrong() const { return wrong_; }
 
  private:
-  nic::Request request(const std::vector<uint64_t>& arguments) const { return {read_, space_, arguments}; }
+  nic::Request request(std::span<const uint64_t> arguments) const { return {read_, space_, arguments}; }
   bool is_right(uint64_t page, const nic::Reply& reply, std::span<const std::byte> bytes);
 
   std::unique_ptr<nic::Channel> channel_;

@@ -227,11 +227,11 @@ bool TcpWorker::serve_waiting() noexcept {
     if (lane.outgoing_bytes > kMaxOutgoing) continue;  // sent() brings it back
     const Session& session = lane.session->session();
     const os::Nanoseconds start = tenants_ > 1 ? os::monotonic_now() : os::Nanoseconds{};
-    const size_t outgoing_before = lane.outgoing_bytes;
     size_t used = 0, moved = 0;
     Served served = Served::kOne;
     const uint32_t most = tenants_ > 1 ? FairShare::kCallsInTurn : UINT32_MAX;
     for (uint32_t count = 0; served == Served::kOne && moved < kTurnBytes && count < most; count++) {
+      const size_t outgoing_before = lane.outgoing_bytes;
       served = serve(lane, waiting(lane), used);
       if (served != Served::kOne) break;
       take(lane, used);

@@ -39,6 +39,13 @@ struct Ticket {
   bool is_valid() const { return value != UINT32_MAX; }
 };
 
+// One of several requests that are posted together.
+struct Posting {
+  Request request;
+  std::span<std::byte> reply_room;
+  Ticket ticket;  // the answer of post_all()
+};
+
 class Channel {
  public:
   virtual ~Channel() = default;
@@ -52,6 +59,9 @@ class Channel {
   // Starts an invocation; the payload has been copied when this returns. An invalid ticket means that every slot
   // is taken (collect one first) or the node is lost (is_lost()). `reply_room` must stay valid until collected.
   virtual Ticket post(const Request& request, std::span<std::byte> reply_room) noexcept = 0;
+  // post() for each, in order, with as few messages as the transport can; how many were started: the others' tickets
+  // are invalid, for post()'s reasons.
+  virtual size_t post_all(std::span<Posting> postings) noexcept;
   // True once `ticket` is answered or the node is lost; does not block.
   virtual bool is_done(Ticket ticket) noexcept = 0;
   // Waits (bounded) for and takes the answer; the ticket is spent.
@@ -80,6 +90,17 @@ class Channel {
   virtual std::vector<int> descriptors() const = 0;
 };
 
+inline size_t Channel::post_all(std::span<Posting> postings) noexcept {
+  size_t count = 0;
+  for (Posting& posting : postings) posting.ticket = {};
+  while (count < postings.size()) {
+    Posting& next = postings[count];
+    next.ticket = post(next.request, next.reply_room);
+    if (!next.ticket.is_valid()) break;
+    count++;
+  }
+  return count;
+}
 inline Result<ClonedSpace> Channel::clone_space(AddressSpaceId, CloneKind) {
   return fail(ErrorCode::kUnsupported, "this channel cannot clone address spaces");
 }

@@ -1,6 +1,7 @@
 #include "nic/transport/tcp_channel.h"
 
 #include <algorithm>
+#include <cstring>
 #include <sys/mman.h>
 
 #include "nic/node/lease.h"
@@ -74,7 +75,8 @@ bool TcpChannel::is_answered(const Slot& slot) noexcept {
   return slot.state.load(std::memory_order_acquire) == static_cast<uint32_t>(SlotState::kDone);
 }
 
-void TcpChannel::submit(uint32_t index, Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept {
+// Makes the message; false: the request is refused and does not travel.
+bool TcpChannel::prepare(uint32_t index, Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept {
   Slot& slot = slot_table_[index];
   slot.request_id = stream_request_id(index, ++slot.sequence);
   slot.lane = lane;
@@ -83,7 +85,7 @@ void TcpChannel::submit(uint32_t index, Lane lane, const Request& request, std::
   wire::InvocationFrame frame;
   if (const auto refusal = make_frame(request, reply_room.size(), slot.request_id, tenant_, frame)) {
     slot.refusal = *refusal;
-    return;
+    return false;
   }
   slot.reply_room = reply_room.first(frame.reply_room);
   std::byte* const message = area(index);
@@ -93,25 +95,49 @@ void TcpChannel::submit(uint32_t index, Lane lane, const Request& request, std::
   slot.message_bytes = static_cast<uint32_t>(wire::message_bytes(frame.payload_bytes));
   // Releases all of the above to the leader that delivers the answer and to the link thread.
   slot.state.store(static_cast<uint32_t>(SlotState::kPending), std::memory_order_seq_cst);
-  transmit(index, os::monotonic_now() + timeout_);
+  return true;
 }
 
-// While the link is down nothing is sent: the link thread sends what it finds pending when it is up again.
-void TcpChannel::transmit(uint32_t index, Nanoseconds deadline) noexcept {
-  Slot& slot = slot_table_[index];
-  TcpLane& lane = lane_of(slot);
+// Sends the messages of some slots of one lane. While the link is down nothing is sent: the link thread sends what it
+// finds pending when it is up again.
+void TcpChannel::transmit(std::span<const uint32_t> indices) noexcept {
+  if (indices.empty()) return;
+  const Nanoseconds deadline = os::monotonic_now() + timeout_;
+  TcpLane& lane = lane_of(slot_table_[indices.front()]);
   if (is_down(link_word_.load(std::memory_order_acquire)) || !lane.send_lock.acquire_until(deadline)) return;
   // Sequentially consistent: either the link thread, which holds this lock while it looks, saw the slot pending, or the
   // link is seen up here.
   const uint32_t word = link_word_.load(std::memory_order_seq_cst);
-  bool is_broken = false;
-  if (!is_down(word) && slot.sent_in_epoch != word) {
-    slot.sent_in_epoch = word;
-    happens_before(&slot);  // deliver()
-    is_broken = !send(lane, link_.lane(slot.lane), {area(index), slot.message_bytes}, deadline);
-  }
+  const bool is_broken = !is_down(word) && !send_slots(lane, indices, word, deadline);
   lane.send_lock.release();
   if (is_broken) report_broken(word);
+}
+
+// With the send lock. Small messages go together.
+bool TcpChannel::send_slots(TcpLane& lane, std::span<const uint32_t> indices, uint32_t link_word,
+                            Nanoseconds deadline) noexcept {
+  TcpStream& stream = link_.lane(slot_table_[indices.front()].lane);
+  const std::span<std::byte> room = lane.gather_room();
+  size_t gathered = 0;
+  for (const uint32_t index : indices) {
+    Slot& slot = slot_table_[index];
+    if (slot.sent_in_epoch == link_word) continue;  // the link thread was faster
+    slot.sent_in_epoch = link_word;
+    happens_before(&slot);  // deliver()
+    const std::span<const std::byte> message(area(index), slot.message_bytes);
+    const bool is_alone = indices.size() == 1 || message.size() > room.size();
+    if (is_alone || message.size() > room.size() - gathered) {
+      if (!send(lane, stream, room.first(gathered), deadline)) return false;
+      gathered = 0;
+    }
+    if (is_alone) {
+      if (!send(lane, stream, message, deadline)) return false;
+    } else {
+      std::memcpy(room.data() + gathered, message.data(), message.size());
+      gathered += message.size();
+    }
+  }
+  return send(lane, stream, room.first(gathered), deadline);
 }
 
 // With the send lock. A node whose answers nobody reads stops reading, so whoever waits to send also receives.
@@ -139,7 +165,7 @@ bool TcpChannel::deliver(const wire::ReplyFrame& frame, std::span<const std::byt
   const uint32_t index = slot_of_request(frame.request_id);
   if (index >= slot_count_) return false;
   Slot& slot = slot_table_[index];
-  // Acquire: pairs with submit(). Only a leader ends these two states, and we are it, but for an owner's giving up.
+  // Acquire: pairs with prepare(). Only a leader ends these two states, and we are it, but for an owner's giving up.
   uint32_t state = slot.state.load(std::memory_order_acquire);
   for (;;) {
     if (state == static_cast<uint32_t>(SlotState::kAbandoned)) return true;
@@ -290,7 +316,7 @@ Reply TcpChannel::call(const Request& request, std::span<std::byte> reply_room) 
   if (is_lost()) return {};
   const uint32_t index = take_call_slot();
   if (index == SlotPool::kNone) return {};
-  submit(index, Lane::kCall, request, reply_room);
+  if (prepare(index, Lane::kCall, request, reply_room)) transmit({&index, 1});
   return finish(index);
 }
 
@@ -298,8 +324,24 @@ Ticket TcpChannel::post(const Request& request, std::span<std::byte> reply_room)
   if (is_lost()) return {};
   const uint32_t index = slots_.try_take(Lane::kPosted);
   if (index == SlotPool::kNone) return {};
-  submit(index, Lane::kPosted, request, reply_room);
+  if (prepare(index, Lane::kPosted, request, reply_room)) transmit({&index, 1});
   return {index};
+}
+
+size_t TcpChannel::post_all(std::span<Posting> postings) noexcept {
+  for (Posting& posting : postings) posting.ticket = {};
+  if (is_lost()) return 0;
+  std::array<uint32_t, wire::kMaxSlots> prepared;
+  size_t count = 0, to_send = 0;
+  for (; count < postings.size(); count++) {
+    Posting& posting = postings[count];
+    const uint32_t index = slots_.try_take(Lane::kPosted);
+    if (index == SlotPool::kNone) break;
+    posting.ticket = {index};
+    if (prepare(index, Lane::kPosted, posting.request, posting.reply_room)) prepared[to_send++] = index;
+  }
+  transmit(std::span(prepared).first(to_send));
+  return count;
 }
 
 bool TcpChannel::is_done(Ticket ticket) noexcept {

@@ -35,6 +35,7 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
 
   Reply call(const Request& request, std::span<std::byte> reply_room) noexcept override;
   Ticket post(const Request& request, std::span<std::byte> reply_room) noexcept override;
+  size_t post_all(std::span<Posting> postings) noexcept override;
   bool is_done(Ticket ticket) noexcept override;
   Reply collect(Ticket ticket) noexcept override;
   bool is_lost() const noexcept override { return loss_.load(std::memory_order_acquire) != nullptr; }
@@ -82,8 +83,10 @@ class TcpChannel final : public Channel, private TcpLane::Receiver {
 
   TcpLane& lane_of(const Slot& slot) noexcept { return lanes_[static_cast<uint32_t>(slot.lane)]; }
   std::byte* area(uint32_t index) const noexcept;
-  void submit(uint32_t index, wire::Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept;
-  void transmit(uint32_t index, os::Nanoseconds deadline) noexcept;
+  bool prepare(uint32_t index, wire::Lane lane, const Request& request, std::span<std::byte> reply_room) noexcept;
+  void transmit(std::span<const uint32_t> indices) noexcept;
+  bool send_slots(TcpLane& lane, std::span<const uint32_t> indices, uint32_t link_word,
+                  os::Nanoseconds deadline) noexcept;
   bool send(TcpLane& lane, TcpStream& stream, std::span<const std::byte> bytes, os::Nanoseconds deadline) noexcept;
   bool deliver(const wire::ReplyFrame& frame, std::span<const std::byte> bytes) noexcept override;
   static bool is_answered(const Slot& slot) noexcept;

@@ -14,17 +14,18 @@ static_assert(kBufferBytes >= wire::message_bytes(kMaxReplyBytes));
 
 Result<void> TcpLane::set_up() {
   // Shared memory: it plays the link, and is not the program's anonymous memory.
-  TIARA_TRY(const UniqueFd fd, os::create_memfd("tiara-tcp", Bytes{kBufferBytes}));
-  TIARA_TRY(buffer_, os::Mapping::shared(fd, Bytes{kBufferBytes}));
+  constexpr Bytes kSize{kBufferBytes + kGatherBytes};
+  TIARA_TRY(const UniqueFd fd, os::create_memfd("tiara-tcp", kSize));
+  TIARA_TRY(buffer_, os::Mapping::shared(fd, kSize));
   os::raw_madvise(buffer_.data(), buffer_.size(), MADV_DONTFORK);
   return {};
 }
 
 TcpLane::Received TcpLane::receive(TcpStream& stream, Receiver& receiver, os::Wait wait) noexcept {
-  const long got = stream.receive_some(buffer_.span().subspan(fill_), wait);
+  const long got = stream.receive_some(received().subspan(fill_), wait);
   if (got <= 0) return got == 0 ? Received::kNothing : Received::kBroken;
   fill_ += static_cast<size_t>(got);
-  std::span<const std::byte> rest = buffer_.span().first(fill_);
+  std::span<const std::byte> rest = received().first(fill_);
   while (rest.size() >= wire::kFrameBytes) {
     wire::ReplyFrame frame;
     if (wire::decode(rest.first<wire::kFrameBytes>(), frame) != wire::DecodeStatus::kOk) return Received::kBroken;

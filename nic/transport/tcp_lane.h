@@ -33,7 +33,13 @@ class TcpLane {
     ~Receiver() = default;
   };
 
+  // Messages that are sent together are copied here first; a system call costs more than copying as much as that. Of
+  // the send lock's holder.
+  static constexpr size_t kGatherBytes = 16 * 1024;
+
   Result<void> set_up();
+
+  std::span<std::byte> gather_room() noexcept { return buffer_.span().last(kGatherBytes); }
 
   os::FutexLock send_lock;
   os::FutexLock lead_lock;
@@ -45,6 +51,8 @@ class TcpLane {
   void forget_received() noexcept { fill_ = 0; }
 
  private:
+  std::span<std::byte> received() noexcept { return buffer_.span().first(buffer_.size() - kGatherBytes); }
+
   os::Mapping buffer_;
   size_t fill_ = 0;
 };

@@ -160,6 +160,40 @@ TEST_CASE("posted requests are answered each once, and never keep a call from a 
   CHECK(channel->collect(again).outcome.status == Status::kOk);
 }
 
+TEST_CASE("requests that are posted together are answered each once, whatever their sizes, as far as there are slots") {
+  const Link link(any_transport());
+  const auto channel = link.connect();
+  const Echo echo(*channel);
+  // Small ones, which travel together over tcp, large ones between them, and one that is refused.
+  constexpr std::array<size_t, 6> kSizes{0, 64, 3000, 40'000, 8, kMaxPayloadBytes + 1};
+  constexpr size_t kPostings = wire::kMaxSlots + 1;
+  std::vector<std::vector<std::byte>> sent, rooms;
+  std::vector<std::array<std::span<const std::byte>, 1>> parts(kPostings);
+  std::vector<Posting> postings;
+  for (size_t i = 0; i < kPostings; i++) {
+    sent.push_back(pattern(kSizes[i % kSizes.size()], i));
+    rooms.emplace_back(std::min<size_t>(sent.back().size(), kMaxPayloadBytes));
+    parts[i] = {sent.back()};
+    postings.push_back({echo.request(parts[i]), rooms.back(), {}});
+  }
+  for (int round = 0; round < 3; round++) {
+    const size_t count = channel->post_all(postings);
+    REQUIRE(count == wire::kDefaultSlots - wire::kDefaultSlots / 4);
+    for (size_t i = 0; i < count; i++) {
+      const Reply reply = channel->collect(postings[i].ticket);
+      REQUIRE(reply.call == CallStatus::kAnswered);
+      if (sent[i].size() > kMaxPayloadBytes) {
+        CHECK(reply.outcome == refused(Refusal::kPayloadSize));
+        continue;
+      }
+      CHECK(reply.outcome.reply_bytes == sent[i].size());
+      CHECK(rooms[i] == sent[i]);
+      std::ranges::fill(rooms[i], std::byte{0});
+    }
+    for (size_t i = count; i < kPostings; i++) CHECK_FALSE(postings[i].ticket.is_valid());
+  }
+}
+
 TEST_CASE("many threads share a channel and each gets its own answers") {
   const Link link(any_transport(), test_config(), 2);
   const auto channel = link.connect();

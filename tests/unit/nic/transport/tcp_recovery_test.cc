@@ -151,12 +151,17 @@ TEST_CASE("a network that passes nothing for longer than the bound on waiting is
 }
 
 TEST_CASE("posted requests survive a cut, and a control question is acted on once") {
+  executions = 0;
   World world;
   std::vector<Ticket> tickets;
   for (int i = 0; i < 8; i++) tickets.push_back(world.channel->post({world.counting, world.space, {}}, {}));
+  std::vector<Posting> together(8, {{world.counting, world.space, {}}, {}, {}});
+  REQUIRE(world.channel->post_all(together) == 8);
   world.proxy.cut();
+  for (const Posting& posting : together) tickets.push_back(posting.ticket);
   CHECK(world.channel->create_space(4));
   for (const Ticket ticket : tickets) CHECK(world.channel->collect(ticket).call == CallStatus::kAnswered);
+  CHECK(executions == 16);
   CHECK(world.node->stats().spaces == 2);
 }
 
