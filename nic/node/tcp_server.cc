@@ -40,12 +40,19 @@ TcpServer::TcpServer(MemoryNode& node, const ServerConfig& config)
 Result<std::unique_ptr<TcpServer>> TcpServer::start(std::string_view host_port, MemoryNode& node,
                                                     const ServerConfig& config) {
   std::unique_ptr<TcpServer> server(new TcpServer(node, config));
-  TIARA_TRY_VOID(server->set_up(host_port));
+  TIARA_TRY_VOID(server->set_up(host_port, Threads::kOwn));
   TIARA_TRY(server->thread_, os::Thread::start("tiara-control", [self = server.get()] { self->run(); }));
   return server;
 }
 
-Result<void> TcpServer::set_up(std::string_view host_port) {
+Result<std::unique_ptr<TcpServer>> TcpServer::create(std::string_view host_port, MemoryNode& node,
+                                                     const ServerConfig& config) {
+  std::unique_ptr<TcpServer> server(new TcpServer(node, config));
+  TIARA_TRY_VOID(server->set_up(host_port, Threads::kNone));
+  return server;
+}
+
+Result<void> TcpServer::set_up(std::string_view host_port, Threads threads) {
   TIARA_TRY(const os::TcpAddress address, os::resolve_tcp(host_port));
   if (!config_.tls_certificate.empty() || !config_.tls_key.empty()) {
     TIARA_TRY(identity_, tls::Identity::of_node(config_.tls_certificate, config_.tls_key));
@@ -55,7 +62,8 @@ Result<void> TcpServer::set_up(std::string_view host_port) {
   TIARA_TRY(stop_, os::create_event());
   TIARA_TRY_VOID(watch(stop_, kStopEvent, EPOLLIN));
   for (uint32_t i = 0; i < worker_count(config_); i++) {
-    TIARA_TRY(auto worker, TcpWorker::start(i, config_.io, counters_));
+    TIARA_TRY(auto worker, threads == Threads::kOwn ? TcpWorker::start(i, config_.io, counters_)
+                                                    : TcpWorker::create(config_.io, counters_));
     workers_.push_back(std::move(worker));
   }
   TIARA_TRY(listener_, os::listen_tcp(address));
@@ -92,19 +100,29 @@ Result<void> TcpServer::watch(const UniqueFd& fd, uint64_t event, uint32_t event
 }
 
 void TcpServer::run() noexcept {
+  while (!is_stopping_.load(std::memory_order_acquire)) (void)handle_events(milliseconds_to_next_deadline());
+}
+
+bool TcpServer::step() {
+  int handled = handle_events(0);
+  for (const auto& worker : workers_) handled += static_cast<int>(worker->step());
+  return handled > 0;
+}
+
+// Waits at most so long for something to happen; how many events that were.
+int TcpServer::handle_events(int milliseconds) {
   std::array<epoll_event, 64> events;
-  while (!is_stopping_.load(std::memory_order_acquire)) {
-    const int count = epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_next_deadline());
-    for (int i = 0; i < count; i++) {
-      const uint64_t event = events[static_cast<size_t>(i)].data.u64;
-      if (event == kListenerEvent) accept_all();
-      const auto found = connections_.find(event);
-      if (found == connections_.end()) continue;  // dropped earlier in this batch, or nobody's event
-      if (read(*found->second) == Keep::kNo) drop(event);
-    }
-    drop_silent();
-    leases_.reap(os::monotonic_now());
+  const int count = epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds);
+  for (int i = 0; i < count; i++) {
+    const uint64_t event = events[static_cast<size_t>(i)].data.u64;
+    if (event == kListenerEvent) accept_all();
+    const auto found = connections_.find(event);
+    if (found == connections_.end()) continue;  // dropped earlier in this batch, or nobody's event
+    if (read(*found->second) == Keep::kNo) drop(event);
   }
+  drop_silent();
+  leases_.reap(os::monotonic_now());
+  return count;
 }
 
 int TcpServer::milliseconds_to_next_deadline() const noexcept {

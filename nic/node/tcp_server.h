@@ -23,6 +23,12 @@ class TcpServer final : public NodeServer {
  public:
   static Result<std::unique_ptr<TcpServer>> start(std::string_view host_port, MemoryNode& node,
                                                   const ServerConfig& config);
+  // One without threads of its own, for whoever calls step(): always the thread that created it. For what wants to run
+  // server and clients in one thread.
+  static Result<std::unique_ptr<TcpServer>> create(std::string_view host_port, MemoryNode& node,
+                                                   const ServerConfig& config);
+  // Does what there is to do now, on all connections; false: there was nothing.
+  bool step();
   ~TcpServer() override;
   uint32_t workers() const noexcept override { return static_cast<uint32_t>(workers_.size()); }
   std::string url() const override { return url_; }
@@ -47,9 +53,11 @@ class TcpServer final : public NodeServer {
   enum class Keep { kYes, kNo };
 
   TcpServer(MemoryNode& node, const ServerConfig& config);
-  Result<void> set_up(std::string_view host_port);
+  enum class Threads : uint8_t { kOwn, kNone };
+  Result<void> set_up(std::string_view host_port, Threads threads);
   Result<void> watch(const UniqueFd& fd, uint64_t event, uint32_t events);
   void run() noexcept;
+  int handle_events(int milliseconds);
   int milliseconds_to_next_deadline() const noexcept;
   void accept_all();
   void drop(uint64_t key);

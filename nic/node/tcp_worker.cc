@@ -40,6 +40,12 @@ Result<std::unique_ptr<TcpWorker>> TcpWorker::start(uint32_t number, os::IoBacke
   return worker;
 }
 
+Result<std::unique_ptr<TcpWorker>> TcpWorker::create(os::IoBackend backend, StreamCounters& counters) {
+  std::unique_ptr<TcpWorker> worker(new TcpWorker(counters));
+  TIARA_TRY_VOID(worker->make_loop(backend));
+  return worker;
+}
+
 TcpWorker::~TcpWorker() {
   is_stopping_.store(true, std::memory_order_release);  // pairs with run()
   if (loop_ != nullptr) loop_->wake();
@@ -57,22 +63,25 @@ void TcpWorker::add(std::shared_ptr<StreamSession> session, uint64_t epoch, wire
   loop_->wake();
 }
 
+Result<void> TcpWorker::make_loop(os::IoBackend backend) {
+  TIARA_TRY(loop_, os::StreamLoop::create(backend));
+  backend_ = loop_->backend();
+  return {};
+}
+
+uint32_t TcpWorker::step() noexcept {
+  const uint32_t handled = loop_->run(*this, os::Nanoseconds::zero());
+  return serve_waiting() ? handled + 1 : handled;
+}
+
 void TcpWorker::run(os::IoBackend backend) noexcept {
   // Made here: an io_uring belongs to the thread that uses it.
-  auto loop = os::StreamLoop::create(backend);
-  if (loop) {
-    loop_ = std::move(*loop);
-    backend_ = loop_->backend();
-  } else {
-    start_error_ = std::move(loop).error();
-  }
+  if (auto made = make_loop(backend); !made) start_error_ = std::move(made).error();
   is_started_.store(1, std::memory_order_release);  // pairs with start()
   os::futex_wake_all(is_started_, os::FutexScope::kPrivate);
   if (loop_ == nullptr) return;
   while (!is_stopping_.load(std::memory_order_acquire)) {
-    uint32_t handled = loop_->run(*this, os::Nanoseconds::zero());
-    if (serve_waiting()) handled++;
-    if (handled != 0) continue;
+    if (step() != 0) continue;
     const os::Nanoseconds start = os::monotonic_now();
     const auto look = [&] { return loop_->run(*this, os::Nanoseconds::zero()) != 0; };
     if (!spin_.wait(start, look, [] { return os::AdaptiveSpin::kNoCpu; })) (void)loop_->run(*this, kIdle);

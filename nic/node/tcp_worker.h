@@ -37,6 +37,8 @@ struct StreamCounters {
 class TcpWorker final : private os::StreamLoop::Owner {
  public:
   static Result<std::unique_ptr<TcpWorker>> start(uint32_t number, os::IoBackend backend, StreamCounters& counters);
+  // One without a thread of its own, for whoever calls step(): always the thread that created it.
+  static Result<std::unique_ptr<TcpWorker>> create(os::IoBackend backend, StreamCounters& counters);
   ~TcpWorker() override;
 
   // Any thread. The worker closes the lane when it breaks.
@@ -44,6 +46,8 @@ class TcpWorker final : private os::StreamLoop::Owner {
            std::unique_ptr<SecuredStream> secured = nullptr);
   uint32_t lane_count() const noexcept { return lane_count_.load(std::memory_order_relaxed); }
   os::IoBackend backend() const noexcept { return backend_; }
+  // Does what there is to do now; how much that was.
+  uint32_t step() noexcept;
 
  private:
   struct Newcomer {
@@ -75,6 +79,7 @@ class TcpWorker final : private os::StreamLoop::Owner {
   enum class Served : uint8_t { kOne, kIncomplete, kBroken };
 
   explicit TcpWorker(StreamCounters& counters) noexcept : counters_(counters) {}
+  Result<void> make_loop(os::IoBackend backend);
   void run(os::IoBackend backend) noexcept;
   void received(uint64_t key, std::span<const std::byte> bytes) noexcept override;
   void sent(uint64_t key) noexcept override;

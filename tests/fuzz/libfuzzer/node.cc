@@ -1,5 +1,6 @@
 // libFuzzer: what anybody who reaches a node's port can send to it: handshakes, questions on the control connection and
-// requests on both lanes, right, forged, damaged, cut, in pieces. Over real sockets to a real server.
+// requests on both lanes, right, forged, damaged, cut, in pieces. Over real sockets to a real server, whose work is
+// done by whoever waits for it: one thread, no waking, and one input has one course.
 //
 //  - The node ends a connection at the first bytes that are no message of ours, and only then.
 //  - Before that it answers every request, in order, with what is well-formed and intact.
@@ -41,10 +42,15 @@ Outcome echo(const Invocation& invocation) noexcept {
   return outcome;
 }
 
+// How often in a row a server that has nothing to do is asked before it counts as silent: what a socket was given is
+// there for its peer at once on loopback, or after a tick of the kernel's.
+constexpr int kSilence = 20'000;
+
 struct Connection {
+  TcpServer* server;
   UniqueFd socket;
   // Connects. Ends with a reset: a million closed connections must not keep their ports for a minute each.
-  explicit Connection(const os::TcpAddress& address) {
+  Connection(TcpServer& to, const os::TcpAddress& address) : server(&to) {
     auto made = os::open_tcp(address, 20s);
     REQUIRE_HERE(made.has_value());
     socket = std::move(*made);
@@ -54,19 +60,22 @@ struct Connection {
   }
   // In pieces. The node may have hung up.
   void send(std::span<const std::byte> bytes, size_t piece) const {
-    piece = std::max(piece, bytes.size() / 1024);  // bounds the work of small pieces
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(socket.get(), bytes.data(), std::min(piece, bytes.size()), MSG_NOSIGNAL);
-      if (sent <= 0) return;
+    piece = std::max(piece, bytes.size() / 128);  // bounds the work of small pieces
+    for (int silence = 0; !bytes.empty();) {
+      const long sent = os::send_some(socket, bytes.first(std::min(piece, bytes.size())));
+      if (sent < 0) return;
       bytes = bytes.subspan(static_cast<size_t>(sent));
+      silence = server->step() || sent != 0 ? 0 : silence + 1;
+      REQUIRE_HERE(silence < kSilence);
     }
   }
   // False: the node hung up first. It must not be silent.
   bool receive(std::span<std::byte> room) const {
-    while (!room.empty()) {
-      const long got = os::receive_some(socket, room, os::Wait::kYes);
-      REQUIRE_HERE(got != 0);
+    for (int silence = 0; !room.empty();) {
+      const long got = os::receive_some(socket, room, os::Wait::kNo);
       if (got < 0) return false;
+      silence = server->step() || got != 0 ? 0 : silence + 1;
+      REQUIRE_HERE(silence < kSilence);
       room = room.subspan(static_cast<size_t>(got));
     }
     return true;
@@ -103,7 +112,7 @@ struct Client {
 
   AddressSpaceId space;
 
-  explicit Client(const os::TcpAddress& address) : control(address) {
+  Client(TcpServer& server, const os::TcpAddress& address) : control(server, address) {
     wire::Handshake question;
     question.slots = kSlots;
     REQUIRE_HERE(control.shake_hands(question, welcome));
@@ -121,7 +130,7 @@ struct Client {
     return answer;
   }
   void attach(uint32_t lane, const os::TcpAddress& address) {
-    lanes[lane] = std::make_unique<Connection>(address);
+    lanes[lane] = std::make_unique<Connection>(*control.server, address);
     wire::HandshakeReply reply;
     REQUIRE_HERE(lanes[lane]->shake_hands(attaching(lane), reply));
   }
@@ -166,11 +175,11 @@ struct World {
     server_config.hello_timeout = 600s;
     server_config.lease = 1ms;  // what a script leaves behind goes at once
     server_config.io = os::IoBackend::kSockets;
-    auto serving = TcpServer::start("127.0.0.1:0", *node, server_config);
+    auto serving = TcpServer::create("127.0.0.1:0", *node, server_config);
     REQUIRE_HERE(serving.has_value());
     server = std::move(*serving);
     address = *os::resolve_tcp(server->url().substr(6));
-    good = std::make_unique<Client>(address);
+    good = std::make_unique<Client>(*server, address);
     good->attach(0, address);
     echo_operator = ask_info();
   }
@@ -212,7 +221,7 @@ bool try_handshake(World& world, const Client& client, Input& input, size_t piec
   }
   wire::Handshake read;
   const bool is_ours = wire::decode(asked, read) == wire::DecodeStatus::kOk;
-  const Connection connection(world.address);
+  const Connection connection(*world.server, world.address);
   connection.send(asked, piece);
   wire::HandshakeReply reply;
   const bool is_welcome = connection.receive_welcome(reply);
@@ -299,6 +308,20 @@ Stream write_requests(const World& world, const Client& client, Input& input) {
   return stream;
 }
 
+// What the node answers of these. A straggler (an older request of its slot than the last) is dropped; nothing
+// else is. What may be run again is not remembered and never a straggler: here that is a forged one-sided read, which
+// is refused. The node has acted on all of them, also where it hangs up behind them and its answers are lost.
+std::vector<wire::InvocationFrame> drop_stragglers(Client& client, std::span<const wire::InvocationFrame> requests) {
+  std::vector<wire::InvocationFrame> answered;
+  for (const auto& request : requests) {
+    uint64_t& latest = client.last[slot_of_request(request.request_id)];
+    const bool is_repeatable = request.operation == kOneSidedRead;
+    if (is_repeatable || request.request_id >= latest) answered.push_back(request);
+    if (!is_repeatable) latest = std::max(latest, request.request_id);
+  }
+  return answered;
+}
+
 // Requests on a lane, ended by one that shows whether the node still listens.
 void send_requests(World& world, Client& client, uint32_t lane, Input& input, size_t piece) {
   if (client.lanes[lane] != nullptr) return;  // a lane that has been spoilt before
@@ -311,13 +334,8 @@ void send_requests(World& world, Client& client, uint32_t lane, Input& input, si
   });
   const Connection& connection = *client.lanes[lane];
   connection.send(stream, piece);
-  // A straggler (an older request of its slot than the last) is dropped; nothing else is.
-  for (const auto& request : requests) {
-    uint64_t& latest = client.last[slot_of_request(request.request_id)];
-    const bool is_straggler = request.request_id < latest;
-    latest = std::max(latest, request.request_id);
+  for (const auto& request : drop_stragglers(client, requests)) {
     wire::ReplyFrame reply;
-    if (is_straggler) continue;
     if (!connection.receive_reply(reply)) {
       REQUIRE_HERE(end == End::kBroken);
       return;
@@ -331,7 +349,7 @@ void send_requests(World& world, Client& client, uint32_t lane, Input& input, si
 
 }  // namespace
 
-// The node's threads are not the sanitizer's: it would take what they hold for lost.
+// The node lives for as long as the process.
 extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -339,7 +357,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static World& world = *new World;  // for as long as the process
   const size_t piece = 1 + data[0] * size_t{64};
   Input input(std::span(data, size).subspan(1));
-  Client client(world.address);
+  Client client(*world.server, world.address);
   for (int i = 0; i < 4 && !input.is_empty(); i++) {
     switch (input.byte() % 4) {
       case 0:
