@@ -1,6 +1,6 @@
 // The only way out of the core. Whatever the program and the microcode ask for, a request that leaves here has been
 // compared with its entry of the region table: tenant, permission, alignment, [offset, offset + length) inside
-// [0, size), and the invocation's budget of bytes. Two elastic stages: subtract and add, then decide.
+// [0, size), and the invocation's budget of bytes. Two elastic stages: compare, then decide.
 //
 // What does not leave as a request leaves as a local completion: a check that only had to pass, or a fault.
 module tiara_check #(
@@ -17,6 +17,7 @@ module tiara_check #(
   input  logic [CtxW-1:0]    ctx_i,
   input  logic [63:0]        offset_i,
   input  logic [63:0]        length_i,
+  input  logic [AddrW:0]     end_i,          // the sum of their lower bits
   input  logic               is_request_i,   // else only a check
   input  logic               is_posted_i,    // nobody waits for it: no completion, no check
   input  logic               is_local_i,     // not counted against the budget: scratchpad, payload, reply, other nodes
@@ -50,16 +51,16 @@ module tiara_check #(
 );
   // ------------------------------------------------------------ stage 1: what the comparison needs
   logic               c1_valid_q, c1_is_request_q, c1_is_posted_q, c1_is_charged_q, c1_is_bounded_q;
-  logic               c1_permitted_q, c1_aligned_q, c1_small_q;
+  logic               c1_permitted_q, c1_aligned_q, c1_small_q, c1_inside_q;
   logic [CtxW-1:0]    c1_ctx_q;
   logic [2:0]         c1_kind_q;
-  logic [AddrW:0]     c1_left_q;       // bytes from the offset to the end; negative when the offset is behind it
+  logic [32:0]        c1_left_q;       // of the budget, afterwards; negative when it does not suffice
   logic [63:0]        c1_addr_q;
   logic [AddrW-1:0]   c1_length_q;
   logic [CarryW-1:0]  c1_carry_q;
   logic               c1_ready;
+  logic [31:0]        budget_q [0:Contexts-1];  // a context has one request at most, so that it can be read early
   logic [AddrW-1:0]   base;
-
   assign ready_o = !c1_valid_q || c1_ready;
   assign base    = has_entry_i ? entry_base_i : '0;
 
@@ -78,7 +79,8 @@ module tiara_check #(
       c1_small_q      <= offset_i[63:AddrW] == '0 && length_i[63:AddrW] == '0;
       c1_ctx_q        <= ctx_i;
       c1_kind_q       <= kind_i;
-      c1_left_q       <= {1'b0, entry_size_i} - {1'b0, offset_i[AddrW-1:0]};
+      c1_inside_q     <= {1'b0, entry_size_i} >= end_i;
+      c1_left_q       <= {1'b0, budget_q[ctx_i]} - {1'b0, length_i[31:0]};
       c1_addr_q       <= {offset_i[63:AddrW], offset_i[AddrW-1:0] + base};
       c1_length_q     <= length_i[AddrW-1:0];
       c1_carry_q      <= carry_i;
@@ -86,14 +88,11 @@ module tiara_check #(
   end
 
   // ------------------------------------------------------------ stage 2: decide
-  logic [31:0] budget_q [0:Contexts-1];
-  logic [32:0] budget_left;
   logic        is_inside, is_affordable, c2_moves, advance;
   logic [3:0]  fault;
 
-  assign budget_left   = {1'b0, budget_q[c1_ctx_q]} - {1'b0, c1_length_q[31:0]};
-  assign is_affordable = !c1_is_charged_q || (!budget_left[32] && (c1_length_q >> 32) == '0);
-  assign is_inside     = c1_small_q && !c1_left_q[AddrW] && c1_left_q[AddrW-1:0] >= c1_length_q;
+  assign is_affordable = !c1_is_charged_q || (!c1_left_q[32] && (c1_length_q >> 32) == '0);
+  assign is_inside     = c1_small_q && c1_inside_q;
 
   always_comb begin
     fault = tiara_pkg::FaultNone;
@@ -126,7 +125,7 @@ module tiara_check #(
 
   always_ff @(posedge clk_i) begin
     if (start_i) budget_q[start_ctx_i] <= start_bytes_i;
-    else if (advance && c1_valid_q && c1_is_charged_q && fault == '0) budget_q[c1_ctx_q] <= budget_left[31:0];
+    else if (advance && c1_valid_q && c1_is_charged_q && fault == '0) budget_q[c1_ctx_q] <= c1_left_q[31:0];
   end
 
   always_ff @(posedge clk_i or negedge rst_ni) begin

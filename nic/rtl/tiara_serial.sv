@@ -1,8 +1,9 @@
-// One bit a cycle: multiply, divide, remainder, and the bit counts, one job at a time for all contexts. A context
-// that finds it busy tries again when its turn comes. It starts in stage Y, and is never done before the context has
-// gone to sleep in stage R. The rare instructions pay in cycles what the core saves in area.
+// One bit a cycle (two with HasSplitAdd): multiply, divide, remainder, and the bit counts, one job at a time for all
+// contexts. A context that finds it busy tries again when its turn comes. It starts in stage Y, and is never done
+// before the context has gone to sleep in stage R. The rare instructions pay in cycles what the core saves in area.
 module tiara_serial #(
-  parameter int unsigned Contexts = 32,
+  parameter int unsigned Contexts    = 32,
+  parameter bit          HasSplitAdd = 1'b0,   // a bit in two cycles, half of the carry chain in each
   localparam int unsigned CtxW = $clog2(Contexts)
 ) (
   input  logic            clk_i,
@@ -20,24 +21,41 @@ module tiara_serial #(
   output logic [4:0]      reg_o,
   output logic [63:0]     data_o
 );
-  logic            busy_q, asleep_q, done_q;
+  logic            busy_q, asleep_q, done_q, is_div_q;
   logic [2:0]      op_q;
   logic [CtxW-1:0] ctx_q;
   logic [4:0]      reg_q;
   logic [63:0]     sum_q, word_q, addend_q;
   logic [6:0]      count_q;
 
-  logic is_div, is_left, finish, take;
-  logic [64:0] base, total;
-  logic [65:0] wide;
+  logic is_div, is_left, finish, take, is_whole;
+  logic [64:0] base, total, addend;
 
-  assign is_div  = op_q == tiara_pkg::SerDivu || op_q == tiara_pkg::SerRemu;
+  assign is_div  = is_div_q;
   assign is_left = is_div || op_q == tiara_pkg::SerClz;
 
-  // Division subtracts, everything else adds; the lowest bit carries in.
-  assign base  = is_div ? {sum_q, word_q[63]} : {1'b0, sum_q};
-  assign wide  = {base, 1'b1} + {(is_div ? {1'b1, ~addend_q} : {1'b0, addend_q}), is_div};
-  assign total = wide[65:1];
+  // Division subtracts (the divisor came inverted), everything else adds; the lowest bit carries in.
+  assign base   = is_div ? {sum_q, word_q[63]} : {1'b0, sum_q};
+  assign addend = {is_div, addend_q};
+  if (HasSplitAdd) begin : gen_split_add
+    logic [33:0] low, low_q, high;
+    logic [32:0] high_base_q;
+    logic        is_high_q;
+    assign low   = {1'b0, base[31:0], 1'b1} + {1'b0, addend[31:0], is_div};
+    assign high  = {high_base_q, 1'b1} + {addend[64:32], low_q[33]};
+    assign total = {high[33:1], low_q[32:1]};
+    assign is_whole = is_high_q;
+    always_ff @(posedge clk_i) begin
+      low_q       <= low;
+      high_base_q <= base[64:32];
+      is_high_q   <= !start_i && !is_high_q;
+    end
+  end else begin : gen_add
+    logic [65:0] wide;
+    assign wide     = {base, 1'b1} + {addend, is_div};
+    assign total    = wide[65:1];
+    assign is_whole = 1'b1;
+  end
 
   always_comb begin
     unique case (op_q)
@@ -74,20 +92,21 @@ module tiara_serial #(
       done_q   <= 1'b0;
     end else begin
       asleep_q <= busy_q;
-      if (busy_q && asleep_q && finish) done_q <= 1'b1;
+      if (busy_q && asleep_q && finish && is_whole) done_q <= 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       op_q     <= op_i;
+      is_div_q <= op_i == tiara_pkg::SerDivu || op_i == tiara_pkg::SerRemu;
       ctx_q    <= ctx_i;
       reg_q    <= reg_i;
       word_q   <= a_i;
-      addend_q <= b_i;
+      addend_q <= (op_i == tiara_pkg::SerDivu || op_i == tiara_pkg::SerRemu) ? ~b_i : b_i;
       sum_q    <= '0;
       count_q  <= '0;
-    end else if (busy_q && !done_q) begin
+    end else if (busy_q && !done_q && is_whole) begin
       if (finish) begin
         if (op_q == tiara_pkg::SerDivu) sum_q <= word_q;
       end else begin

@@ -8,11 +8,12 @@
 namespace tiara::nic {
 namespace {
 
-constexpr uint64_t kTurn = 7;                 // from the queue through F, D, E, X, Y, Z and R back into it
-constexpr uint64_t kCheck = kTurn + 2;        // and the two stages of tiara_check
+constexpr uint64_t kTurn = 8;                 // from the queue through F, D, E, X, Y, Z, R and W back into it
+constexpr uint64_t kAnswer = 1;               // where answers wait for a cycle that W leaves free
+constexpr uint64_t kCheck = kTurn + 1 + kAnswer;  // and the two stages of tiara_check
 constexpr uint64_t kRequest = kCheck + 1;     // and the table cache's stage; memory's latency comes on top
 constexpr uint64_t kScratchpad = kCheck + 1;  // and the bank's cycle
-constexpr uint64_t kLineBeats = 8;            // words of a line on their way into the scratchpad
+constexpr uint64_t kLineBeats = 9;            // words of a line on their way into the scratchpad, whose turn it must be
 constexpr uint64_t kSerialLeast = 1;          // of the serial unit's jobs; otherwise a cycle a bit
 constexpr uint64_t kEnds = 3;                 // what the first turn and the last one take beside the beats
 

@@ -1,8 +1,8 @@
-// lockstep [--instructions N] [--seed S] [--coverage FILE] [CASES.data ...]
+// lockstep [--instructions N] [--seed S] [--core default|split] [--coverage FILE] [CASES.data ...]
 //
 // The RTL core and the interpreter in lock step: first the conformance corpus, then random programs until N
 // instructions were compared. Programs run side by side on all contexts; latency, back-pressure and the order of
-// answers change every so often. Ten million: --instructions 10000000.
+// answers change every so often. Ten million: --instructions 10000000. The split core has HasSplitAdd.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -31,7 +31,7 @@ constexpr uint32_t kPercents[] = {0, 10, 50, 90};  // of cycles: back-pressure, 
 struct Options {
   uint64_t instructions = 100'000;
   uint64_t seed = 1;
-  std::string coverage;
+  std::string coverage, core = "default";
   std::vector<std::string> cases;
 };
 
@@ -83,7 +83,9 @@ Side side_of(const fuzz::Input& input, const Shape& shape) {
 
 class Bench {
  public:
-  explicit Bench(const Options& options) : options_(options), random_(options.seed), host_({.seed = options.seed}) {}
+  explicit Bench(const Options& options)
+      : options_(options), random_(options.seed),
+        host_({.seed = options.seed}, options.core == "split" ? make_core_split() : make_core_32()) {}
 
   int run() {
     for (const std::string& path : options_.cases)
@@ -240,9 +242,11 @@ int main(int argc, char** argv) {
     uint64_t* const number = name == "--instructions" ? &options.instructions
                              : name == "--seed"       ? &options.seed : nullptr;
     if (name == "--coverage" && !value.empty()) options.coverage = value;
+    else if (name == "--core" && (value == "default" || value == "split")) options.core = value;
     else if (number == nullptr || std::from_chars(value.data(), value.data() + value.size(),
         *number).ec != std::errc{}) {
-      std::cerr << "usage: lockstep [--instructions N] [--seed S] [--coverage FILE] [CASES.data ...]\n";
+      std::cerr << "usage: lockstep [--instructions N] [--seed S] [--core default|split] [--coverage FILE] "
+                   "[CASES.data ...]\n";
       return 64;
     }
   }

@@ -68,8 +68,9 @@ CorePins make_core_pins(uint32_t contexts) {
           m.trc_write_reg_o, m.trc_write_data_o, contexts, hit_o_of(m), hit_ctx_o_of(m), [&m] { m.eval(); }, model};
 }
 
-// The named configurations of docs/nic/rtl.md: 32 contexts, and 64 with a table cache.
+// The named configurations of docs/nic/rtl.md: 32 contexts, the same with HasSplitAdd, and 64 with a table cache.
 CorePins make_core_32();
+CorePins make_core_split();
 CorePins make_cached_64();
 
 }  // namespace tiara::nic::rtl

@@ -26,10 +26,11 @@
     end else begin
       if (pop)                              f_queued_q[f_ctx] <= 1'b0;
       if (push)                             f_queued_q[push_ctx] <= 1'b1;
-      if (ans_go && !(ans_is_in && in_kind_i == tiara_pkg::InArgument)) f_sleeps_q[ans_ctx] <= 1'b0;
+      if (ans_go && ans_wakes_q)            f_sleeps_q[ans_ctx_q] <= 1'b0;
       if (r_goes && r_sleeps_q)               f_sleeps_q[r_ctx_q] <= 1'b1;
       if (r_goes && r_ends_q)                 f_alive_q[r_ctx_q] <= 1'b0;
       if (start)                            f_alive_q[in_ctx_i] <= 1'b1;
+      if (start)                            f_sleeps_q[in_ctx_i] <= 1'b1;  // until its last beat wakes it
       if (in_valid_i && in_ready_o && in_kind_i == tiara_pkg::InAnswer) f_sent_q[in_ctx_i] <= 1'b0;
       if (req_valid_o && req_ready_i && req_op_o < tiara_pkg::OpEndOk)  f_sent_q[req_ctx_o] <= 1'b1;
       if (in_valid_i && in_ready_o && in_kind_i == tiara_pkg::InFill) f_fills_q[in_ctx_i] <= f_fills_q[in_ctx_i] - 4'd1;
@@ -48,7 +49,8 @@
         4'(f_queued_q[i]) + 4'(d_valid_q && d_ctx_q == CtxW'(i)) + 4'(e_valid_q && e_ctx_q == CtxW'(i)) +
         4'(x_valid_q && x_ctx_q == CtxW'(i)) + 4'(y_valid_q && y_ctx_q == CtxW'(i)) +
         4'(z_valid_q && z_ctx_q == CtxW'(i)) +
-        4'(r_valid_q && r_ctx_q == CtxW'(i)) + 4'(f_sleeps_q[i]) == 4'(f_alive_q[i]);
+        4'(r_valid_q && r_ctx_q == CtxW'(i)) + 4'(w_back_q && w_ctx_q == CtxW'(i)) +
+        4'(f_sleeps_q[i]) == 4'(f_alive_q[i]);
       f_is_ending[i] = f_ends_q[i] != 3'd0;
     end
   end
@@ -88,7 +90,7 @@
     a_context_is_in_one_place: assert (&f_is_placed);
     a_context_is_queued_once: assert (!push || !f_queued_q[push_ctx] || (pop && f_ctx == push_ctx));
     queue_gives_what_it_was_given: assert (!pop || f_queued_q[f_ctx]);
-    only_sleepers_wake: assert (!(ans_go && !(ans_is_in && in_is_write)) || f_sleeps_q[ans_ctx]);
+    only_sleepers_wake: assert (!(ans_go && ans_wakes_q) || f_sleeps_q[ans_ctx_q]);
     a_context_has_one_request: assert (!(req_valid_o && req_op_o < tiara_pkg::OpEndOk) || !f_sent_q[req_ctx_o]);
     requests_are_of_running_contexts: assert (!(req_valid_o && req_op_o < tiara_pkg::OpEndOk) || f_alive_q[req_ctx_o]);
     ends_are_of_ended_work: assert (!(req_valid_o && req_op_o >= tiara_pkg::OpEndOk) || f_is_ending[req_ctx_o]);

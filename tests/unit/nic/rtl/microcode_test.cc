@@ -66,4 +66,20 @@ TEST_CASE("no request leaves without the permission that it uses") {
   }
 }
 
+// The core has sums sooner than results, and looks at operands to know whether a sum is zero: see stages Y and Z.
+TEST_CASE("conditions and requests are about sums") {
+  const Microcode code = assemble_microcode();
+  for (size_t i = 0; i < code.rows.size(); ++i) {
+    const Uop& row = code.rows[i];
+    if (!code.is_used[i]) continue;
+    CAPTURE(i);
+    const bool adds = row.alu == kAluAdd || row.alu == kAluSub || row.alu == kAluInc;
+    if (row.unit == kUnitMemory) CHECK(adds);
+    if (row.condition != kCondAlways && row.condition != kCondBulk) CHECK(adds);
+    if (row.condition == kCondFrame) CHECK((row.is_a_zero == 1 && row.shift == kShNone && row.alu != kAluSub));
+    if (row.unit == kUnitSerial) CHECK(row.alu != kAluSub);  // its operand would come inverted
+    if (row.sets_operand == 1) CHECK(row.is_flag_result == 0);  // what is written becomes the operand
+  }
+}
+
 }  // namespace tiara::nic::rtl
