@@ -22,8 +22,8 @@ constexpr ConfigOption kOptions[] = {
      "most far memory "
      "it has had (default 50%)"},
     {"node", "TIARA_NODE", "URL",
-     "where far pages go: loop: (a pool in the program itself, default), shm://PATH or "
-     "tcp://HOST:PORT"},
+     "where far pages go: loop: (a pool in the program itself, default), shm://PATH, "
+     "tcp://HOST:PORT or rdma://ADDRESS:PORT"},
     {"pool", "TIARA_POOL", "SIZE",
      "size of the embedded pool of loop: (default: most of the available memory)"},
     {"fault", "TIARA_FAULT", "MODE", "how faults are delivered: auto (default), signal or message"},

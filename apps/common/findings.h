@@ -14,7 +14,7 @@ enum class Verdict {
 };
 
 struct Finding {
-  std::string section;  // "kernel", "privileges", "limits", "program"
+  std::string section;  // "kernel", "privileges", "limits", "network", "program"
   std::string name;
   Verdict verdict = Verdict::kGood;
   std::string text;  // what was found, in plain words

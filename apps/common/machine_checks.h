@@ -11,6 +11,7 @@ namespace tiara::apps {
 void check_kernel(Findings& findings);  // userfaultfd, its features, and what --fault auto picks
 void check_limits(
     Findings& findings);  // address space, overcommit, memory, cgroup, swap, huge pages
+void check_rdma(Findings& findings);          // devices, and addresses for rdma://
 void check_installation(Findings& findings);  // libtiara.so, memcached and zram for the benchmark
 void check_program(const std::string& name, Findings& findings);
 

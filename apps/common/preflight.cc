@@ -15,6 +15,8 @@ namespace {
 // Waiting for a node before the program starts is waiting at a prompt: a node that is there answers
 // in microseconds.
 constexpr std::chrono::milliseconds kTryPatience{3'000};
+// An RDMA connection is made by the kernels of both sides, in some ten steps.
+constexpr std::chrono::milliseconds kRdmaTryPatience{20'000};
 // A node with less than this cannot hold the tables and the first pages of any program worth
 // starting.
 constexpr Bytes kLeastRoom{1 * kMiB};
@@ -23,13 +25,15 @@ std::optional<Obstacle> check_node(const Config& config) {
   if (const auto plan = nic::parse_fault_plan(config.inject); !plan)
     return Obstacle{kExitUsage, "--inject: " + plan.error().message};
   if (config.node == "loop:") return std::nullopt;
-  if (!config.node.starts_with("shm://") && !config.node.starts_with("tcp://"))
+  if (!config.node.starts_with("shm://") && !config.node.starts_with("tcp://") &&
+      !config.node.starts_with("rdma://"))
     return Obstacle{
         kExitUsage,
-        fmt::format("--node {}: no such transport; use loop:, shm://PATH or tcp://HOST:PORT",
+        fmt::format("--node {}: no such transport; use loop:, shm://PATH, tcp://HOST:PORT or rdma://ADDRESS:PORT",
                     config.node)};
   nic::ConnectOptions options;
-  options.node_timeout = std::min(config.node_timeout, kTryPatience);
+  options.node_timeout =
+      std::min(config.node_timeout, config.node.starts_with("rdma://") ? kRdmaTryPatience : kTryPatience);
   auto token = residency::read_token(config);
   if (!token) return Obstacle{exit_status_of(token.error()), token.error().message};
   options.token = std::move(*token);

@@ -26,7 +26,7 @@ struct Options {
   uint32_t rounds = 10;  // contestants take turns, so that a disturbance meets all of them
   uint64_t pages = 1024;
   uint64_t seed = 1;
-  std::string node_cpus, client_cpus, inject, json_path;
+  std::string node_cpus, client_cpus, inject, listen, json_path;
   bool smoke = false;
 };
 
@@ -34,10 +34,12 @@ struct Measured {
   LatencyHistogram latency;
   std::vector<uint64_t> round_p50;  // nanoseconds
   uint64_t finds = 0, round_trips = 0, failures = 0, wrong = 0, digest = 0;
+  VerbsCounts verbs;
 
-  double round_trips_per_find() const {
-    return static_cast<double>(round_trips) / static_cast<double>(std::max<uint64_t>(finds, 1));
+  double per_find(uint64_t count) const {
+    return static_cast<double>(count) / static_cast<double>(std::max<uint64_t>(finds, 1));
   }
+  double round_trips_per_find() const { return per_find(round_trips); }
   double p50_us() const { return static_cast<double>(latency.quantile(0.5)) / 1e3; }
   double p99_us() const { return static_cast<double>(latency.quantile(0.99)) / 1e3; }
 };
@@ -65,12 +67,17 @@ void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random&
   for (uint64_t i = 0; i < finds; ++i) {
     const size_t index = random.below(rig.page_count());
     const uint64_t before = rig.round_trips();
+    const VerbsCounts verbs_before = rig.verbs();
     const auto start = os::monotonic_now();
     const bool is_found = rig.find(contestant, task, index);
     const auto end = os::monotonic_now();
     round.record(static_cast<uint64_t>((end - start).count()));
     ++measured.finds;
     measured.round_trips += rig.round_trips() - before;
+    const VerbsCounts verbs = rig.verbs();
+    measured.verbs.sends += verbs.sends - verbs_before.sends;
+    measured.verbs.answers += verbs.answers - verbs_before.answers;
+    measured.verbs.reads += verbs.reads - verbs_before.reads;
     if (!is_found) {
       ++measured.failures;
       continue;
@@ -85,7 +92,8 @@ void measure(Rig& rig, Task task, Contestant contestant, uint64_t finds, Random&
 
 Result<LevelResult> measure_level(const Options& options, uint32_t level, Progress& progress) {
   RigOptions rig_options{
-      .levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}, .faults = {}};
+      .levels = level, .pages = options.pages, .seed = options.seed, .node_cpus = {}, .faults = {},
+      .listen = options.listen};
   if (!options.node_cpus.empty()) {
     TIARA_TRY(rig_options.node_cpus, parse_cpu_list(options.node_cpus));
   }
@@ -161,6 +169,9 @@ nlohmann::json to_json(const Report& report, const Options& options) {
                            {"task", to_string(task)},
                            {"contestant", to_string(contestant)},
                            {"round_trips", measured.round_trips_per_find()},
+                           {"sends", measured.per_find(measured.verbs.sends)},
+                           {"answers", measured.per_find(measured.verbs.answers)},
+                           {"reads", measured.per_find(measured.verbs.reads)},
                            {"p50_us", measured.p50_us()},
                            {"p99_us", measured.p99_us()},
                            {"p999_us", static_cast<double>(measured.latency.quantile(0.999)) / 1e3},
@@ -173,7 +184,8 @@ nlohmann::json to_json(const Report& report, const Options& options) {
   return {{"benchmark", "pagewalk"},
           {"machine", describe_machine()},
           {"config",
-           {{"transport", "shm, one node process, one worker, one client thread"},
+           {{"transport", (options.listen.empty() ? std::string("shm") : options.listen) +
+                              ", one node process, one worker, one client thread"},
             {"levels", options.levels},
             {"iterations", options.iterations},
             {"rounds", options.rounds},
@@ -289,6 +301,10 @@ int bench_main(int argc, char** argv) {
   app.add_option("--inject", options.inject,
                  "a longer link and a modelled device, as in 'one_way=1us,access=750ns,cycle=5ns'")
       ->option_text("PLAN");
+  app.add_option("--listen", options.listen,
+                 "where the node serves: tcp://HOST:PORT or rdma://ADDRESS:PORT, of this machine (default: shared "
+                 "memory)")
+      ->option_text("URL");
   app.add_option("--json", options.json_path, "write all figures to this file")
       ->option_text("FILE");
   app.add_flag("--smoke", options.smoke,

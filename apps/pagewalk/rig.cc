@@ -13,6 +13,9 @@
 
 #include "nic/node/pool_layout.h"
 #include "nic/transport/connect.h"
+#ifdef TIARA_HAS_RDMA
+#include "nic/transport/rdma_channel.h"
+#endif
 #include "pagetable/protocol.h"
 #include "runtime/base/hash.h"
 #include "runtime/os/memory.h"
@@ -84,7 +87,8 @@ Result<void> Rig::start_node(const RigOptions& options) {
   TIARA_TRY(
       node_,
       Child::spawn({.path = "/proc/self/exe",
-                    .arguments = {"tiara", "node", "--listen", "shm://" + folder_ + "/node.sock",
+                    .arguments = {"tiara", "node", "--listen",
+                                  options.listen.empty() ? "shm://" + folder_ + "/node.sock" : options.listen,
                                   "--memory", std::to_string(frames << kPageShift), "--levels",
                                   std::to_string(options.levels), "--workers", "1", "--baselines"},
                     .standard_output = output.get(),
@@ -95,7 +99,12 @@ Result<void> Rig::start_node(const RigOptions& options) {
     if (const auto exit = node_.wait_for(milliseconds(10)))
       return fail(ErrorCode::kUnavailable,
                   fmt::format("tiara node {}: {}", exit->describe(), text_of(output)));
-    if (access((folder_ + "/node.sock").c_str(), F_OK) == 0) return {};
+    // "tiara node: ... at URL with ...": the port may be one that the kernel chose.
+    const std::string said = text_of(output);
+    const size_t at = said.find(" at "), end = said.find(" with ", at == std::string::npos ? 0 : at);
+    if (at == std::string::npos || end == std::string::npos) continue;
+    url_ = said.substr(at + 4, end - at - 4);
+    return {};
   }
   return fail(ErrorCode::kTimedOut,
               fmt::format("tiara node did not listen within {} s; is the machine overloaded?",
@@ -103,10 +112,10 @@ Result<void> Rig::start_node(const RigOptions& options) {
 }
 
 Result<void> Rig::connect(const RigOptions& options) {
-  const std::string url = "shm://" + folder_ + "/node.sock";
   nic::ConnectOptions link;
   link.faults = options.faults;
-  TIARA_TRY(transport_, nic::connect(url, link));
+  TIARA_TRY(transport_, nic::connect(url_, link));
+  counts_verbs_ = url_.starts_with("rdma://") && !options.faults;
   channel_ = std::make_unique<pagetable::CountingChannel>(*transport_);
   TIARA_TRY(const nic::NodeInfo info, channel_->info());
   if (info.table_levels != options.levels)
@@ -129,6 +138,16 @@ Result<void> Rig::connect(const RigOptions& options) {
   }
   TIARA_TRY(table_, pagetable::RemotePageTable::create(*channel_, {info.max_pages},
                                                        pagetable::Completion::kAtNode));
+  return {};
+}
+
+VerbsCounts Rig::verbs() const {
+#ifdef TIARA_HAS_RDMA
+  if (counts_verbs_) {
+    const nic::verbs::WorkCounts counts = static_cast<const nic::RdmaChannel&>(*transport_).counts();
+    return {counts.sends, counts.arrivals, counts.reads};
+  }
+#endif
   return {};
 }
 

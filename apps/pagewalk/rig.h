@@ -37,6 +37,12 @@ struct RigOptions {
   uint64_t seed = 1;
   std::vector<int> node_cpus;
   std::optional<nic::FaultPlan> faults;  // of the link, for all contestants
+  std::string listen;                    // where the node serves; empty: shared memory
+};
+
+// What the client posted and what came to it, over rdma://; zeros over anything else.
+struct VerbsCounts {
+  uint64_t sends = 0, answers = 0, reads = 0;
 };
 
 class Rig {
@@ -53,6 +59,7 @@ class Rig {
   // Adds what the last find() brought to a digest.
   uint64_t digest(Task task) const;
   uint64_t round_trips() const { return channel_->round_trips(); }
+  VerbsCounts verbs() const;
 
  private:
   Rig() = default;
@@ -63,6 +70,8 @@ class Rig {
            std::span<std::byte> room, Task task);
 
   std::string folder_;
+  std::string url_;
+  bool counts_verbs_ = false;
   Child node_;
   std::unique_ptr<nic::Channel> transport_;
   std::unique_ptr<pagetable::CountingChannel> channel_;

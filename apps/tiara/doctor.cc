@@ -30,6 +30,7 @@ int doctor_main(int argc, char** argv) {
   Findings findings;
   check_kernel(findings);
   check_limits(findings);
+  check_rdma(findings);
   check_installation(findings);
   if (!blocks(findings)) try_far_memory(findings);
   if (!split.program.empty()) check_program(split.program[0], findings);

@@ -116,8 +116,8 @@ int node_main(int argc, char** argv) {
   PeerOptions peer_options;
   std::string shared = "0";
   app.add_option("--listen", serving.urls,
-                 "where to serve: shm://PATH, a UNIX socket for processes of this machine, or "
-                 "tcp://HOST:PORT (port 0: any that is free); may be given several times")
+                 "where to serve: shm://PATH, a UNIX socket for processes of this machine, tcp://HOST:PORT or "
+                 "rdma://ADDRESS:PORT, of an RDMA device (port 0: any that is free); may be given several times")
       ->option_text("URL")
       ->repeatable();
   app.add_option("--config", config_file,

@@ -153,6 +153,8 @@ class MemoryNode {
   TenantStats stats_of(const Tenant& tenant) const;
   // No session is opened from now on; those that are open go on.
   void drain() noexcept { is_draining_.store(true, std::memory_order_relaxed); }
+  // Whether clients may read the pool's bytes past every operator (NodeConfig::allows_one_sided).
+  bool allows_one_sided() const noexcept { return allows_one_sided_; }
   bool is_draining() const noexcept { return is_draining_.load(std::memory_order_relaxed); }
   // Calls `use` with the pool at rest: invocations wait meanwhile.
   void while_quiet(const std::function<void(const Pool&)>& use);

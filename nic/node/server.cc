@@ -1,5 +1,6 @@
 #include "nic/node/server.h"
 
+#include "nic/node/rdma_serve.h"
 #include "nic/node/shm_server.h"
 #include "nic/node/tcp_server.h"
 
@@ -10,7 +11,10 @@ Result<std::unique_ptr<NodeServer>> serve(std::string_view url, MemoryNode& node
   if (url.starts_with(kShm)) return ShmServer::start(std::string(url.substr(kShm.size())), node, config);
   constexpr std::string_view kTcp = "tcp://";
   if (url.starts_with(kTcp)) return TcpServer::start(url.substr(kTcp.size()), node, config);
-  return fail(ErrorCode::kInvalidInput, "cannot serve \"" + std::string(url) + "\"; use shm://PATH or tcp://HOST:PORT");
+  constexpr std::string_view kRdma = "rdma://";
+  if (url.starts_with(kRdma)) return serve_rdma(url.substr(kRdma.size()), node, config);
+  return fail(ErrorCode::kInvalidInput,
+              "cannot serve \"" + std::string(url) + "\"; use shm://PATH, tcp://HOST:PORT or rdma://ADDRESS:PORT");
 }
 
 }  // namespace tiara::nic

@@ -24,7 +24,7 @@ struct ServerConfig {
   SessionKind serves = SessionKind::kClient;  // who is at the other end
   std::chrono::milliseconds hello_timeout{5'000};  // a connection that has not said hello by then is closed
 
-  // Stream transports only.
+  // tcp and rdma only.
   std::chrono::milliseconds lease{30'000};  // how long a client that lost its connection may take to come back
   os::IoBackend io = os::IoBackend::kAuto;
   // tcp:// only. PEM files: the node's certificate with its chain, and the key. Given: every connection speaks TLS or
@@ -58,13 +58,14 @@ class NodeServer {
   virtual uint32_t workers() const noexcept = 0;
   // Where clients reach it: the URL that was asked for, with the port that the kernel chose for port 0.
   virtual std::string url() const = 0;
-  // "io_uring", "sockets" or "shared memory".
+  // "io_uring", "sockets", "verbs" or "shared memory".
   virtual std::string_view moves_bytes_with() const noexcept = 0;
   virtual bool is_encrypted() const noexcept { return false; }
   virtual ServerStats stats() const = 0;  // any thread
 };
 
-// `url` is shm://PATH or tcp://HOST:PORT (port 0: any). Serves until the server is destroyed; `node` must outlive it.
+// `url` is shm://PATH, tcp://HOST:PORT or rdma://ADDRESS:PORT (port 0: any). Serves until the server is destroyed;
+// `node` must outlive it.
 Result<std::unique_ptr<NodeServer>> serve(std::string_view url, MemoryNode& node, const ServerConfig& config);
 
 }  // namespace tiara::nic

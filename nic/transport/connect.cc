@@ -1,6 +1,7 @@
 #include "nic/transport/connect.h"
 
 #include "nic/transport/loop_channel.h"
+#include "nic/transport/rdma_connect.h"
 #include "nic/transport/shm_channel.h"
 #include "nic/transport/tcp_channel.h"
 #include "nic/wire/control.h"
@@ -22,8 +23,11 @@ Result<std::unique_ptr<Channel>> connect_plainly(std::string_view url, const Con
   if (url.starts_with(kShm)) return ShmChannel::connect(std::string(url.substr(kShm.size())), options);
   constexpr std::string_view kTcp = "tcp://";
   if (url.starts_with(kTcp)) return TcpChannel::connect(url.substr(kTcp.size()), options);
+  constexpr std::string_view kRdma = "rdma://";
+  if (url.starts_with(kRdma)) return connect_rdma(url.substr(kRdma.size()), options);
   return fail(ErrorCode::kInvalidInput,
-              "\"" + std::string(url) + "\" is no node that Tiara can reach; use loop:, shm://PATH or tcp://HOST:PORT");
+              "\"" + std::string(url) +
+                  "\" is no node that Tiara can reach; use loop:, shm://PATH, tcp://HOST:PORT or rdma://ADDRESS:PORT");
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ struct ConnectOptions {
 };
 
 // "loop:" (a node in this process; operators run in the calling thread), "shm://PATH" (a node on this machine that
-// serves the socket PATH) or "tcp://HOST:PORT".
+// serves the socket PATH), "tcp://HOST:PORT" or "rdma://ADDRESS:PORT".
 Result<std::unique_ptr<Channel>> connect(std::string_view url, const ConnectOptions& options);
 
 // A loop channel to a node that others hold too (tests, baselines).

@@ -31,7 +31,7 @@ struct LocalBudget {
 
 struct Config {
   LocalBudget local;
-  std::string node = "loop:";        // loop: | shm://PATH | tcp://HOST:PORT
+  std::string node = "loop:";        // loop: | shm://PATH | tcp://HOST:PORT | rdma://ADDRESS:PORT
   Bytes pool{};                      // embedded pool for loop:; 0 = most of the memory that is available
   FaultMode fault = FaultMode::kAuto;
   EvictWith evict_with = EvictWith::kAuto;

@@ -13,7 +13,7 @@ namespace tiara::placement {
 // lock; adding is for one thread at a time.
 class CallerRanges {
  public:
-  static constexpr size_t kCapacity = 24;  // the C library, the loader, and what a user may reasonably name
+  static constexpr size_t kCapacity = 32;  // the C library, the loader, and what a user may reasonably name
 
   bool contains(const void* caller) const noexcept {
     const auto address = reinterpret_cast<uintptr_t>(caller);

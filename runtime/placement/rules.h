@@ -9,8 +9,8 @@
 //   SIZE   := as in config.h ("64K", "1M")
 //
 // A block is near when any rule says so. A rule of the same kind given twice: the wider one counts.
-// Always near without a rule: small blocks for the C library, the loader, libgomp, libaio and liburing, which hand
-// them to the kernel behind our back.
+// Always near without a rule: small blocks for the C library, the loader, libgomp, libaio, liburing and the libraries
+// of RDMA, which hand them to the kernel (or a device) behind our back.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,11 @@ struct Rules {
 };
 
 // Code that issues system calls which no wrapper sees; its blocks are near up to kNearForSystemCode.
-inline constexpr std::string_view kSystemCode[] = {"libc.so", "ld-linux", "libgomp.so", "libaio.so", "liburing.so"};
+inline constexpr std::string_view kSystemCode[] = {
+    "libc.so", "ld-linux", "libgomp.so", "libaio.so", "liburing.so",
+    // What makes RDMA connections, and the drivers of soft-RoCE, siw and the usual cards: devices write into their
+    // blocks, and the link thread may not wait for a page.
+    "librdmacm.so", "libibverbs.so", "libnl-", "librxe-", "libsiw-", "libmlx4", "libmlx5", "libbnxt_re-", "libirdma-"};
 
 // Larger blocks of the C library are work space (qsort, getdelim), not something it gives to the kernel.
 inline constexpr size_t kNearForSystemCode = 256 * 1024;

@@ -144,6 +144,7 @@ void start_far_memory() noexcept {
   auto started = FarMemory::start(*config, *slot);
   if (!started) end_process("cannot start far memory", started.error());
   FarMemory& far = **started;
+  placement::heap::refresh_callers();  // libraries that the connection to the node has loaded
   resolve_all();
   snprintf(slot->mode, sizeof slot->mode, "%s", to_string(far.mode()));
   protect_descriptors(far.descriptors());

@@ -35,6 +35,8 @@ struct Acquired {
 constinit Lock start_lock;
 constinit std::atomic<FarMemory*> started{nullptr};
 constinit std::atomic<bool> expects_devices{false};
+// This thread makes the connection to the store. A device that it opens for that is told of no page of the program.
+constinit thread_local bool is_connecting = false;
 
 // Never destroyed: the process may still be paging while its destructors run.
 Acquired& acquired() {
@@ -51,7 +53,10 @@ Result<void> acquire_locked(const Config& config) {
   if (!config.trace_path.empty()) {
     TIARA_TRY(mine.trace, residency::PageTrace::open(config.trace_path));
   }
-  TIARA_TRY(mine.connection, residency::make_store(config));
+  is_connecting = true;
+  auto connection = residency::make_store(config);
+  is_connecting = false;
+  TIARA_TRY(mine.connection, std::move(connection));
   mine.kernel.emplace(std::move(kernel));
   return {};
 }
@@ -160,6 +165,7 @@ void FarMemory::forget_acquired_in_child() noexcept {
 }
 
 void FarMemory::expect_device_access() noexcept {
+  if (is_connecting) return;
   // Sequentially consistent, as the store of `started` and the look after it: one of the two tells the space.
   expects_devices.store(true, std::memory_order_seq_cst);
   if (FarMemory* memory = started.load(std::memory_order_seq_cst)) memory->state_->space->expect_device_access();

@@ -129,6 +129,13 @@ def node_too_small():
     assert "WRONG" not in result.stdout
 
 
+def rdma_without_a_device():
+    if os.path.exists("/sys/class/infiniband"):
+        raise Skipped("this machine has RDMA devices")
+    expect(run("run", "--node", "rdma://127.0.0.1:7440", "--", "true"), 69, "RDMA")
+    expect(run("node", "--listen", "rdma://127.0.0.1:0", "--memory", "4M"), 71, "RDMA")
+
+
 def tls_options():
     node = ("node", "--listen", "tcp://127.0.0.1:0", "--memory", "4M")
     expect(run(*node, "--tls-cert", "/nowhere.pem"), 64, "--tls-key")
@@ -220,7 +227,8 @@ def node_stopped():
 
 
 CASES = [unknown_option, malformed_values, no_program, unreachable_node, node_of_another_user, node_too_small,
-         tls_options, second_node, userfaultfd_refused, static_program, setuid_program, corrupt_program_file,
+         rdma_without_a_device, tls_options, second_node, userfaultfd_refused, static_program, setuid_program,
+         corrupt_program_file,
          node_killed, node_stopped]
 
 

@@ -13,10 +13,12 @@ using namespace tiara::nic::testing;
 namespace {
 
 Link::Kind any_transport() {
+  if (rdma_address() != nullptr) return Link::Kind::kRdma;
   return GENERATE(Link::Kind::kLoop, Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets, Link::Kind::kTls,
                   Link::Kind::kTlsSockets);
 }
 Link::Kind any_remote_transport() {
+  if (rdma_address() != nullptr) return Link::Kind::kRdma;
   return GENERATE(Link::Kind::kShm, Link::Kind::kTcp, Link::Kind::kTcpSockets, Link::Kind::kTls);
 }
 
@@ -403,6 +405,7 @@ TEST_CASE("a url that names no transport is refused with what can be used") {
     const auto channel = nic::connect(url, {});
     REQUIRE_FALSE(channel);
     CHECK(channel.error().code == ErrorCode::kInvalidInput);
-    CHECK(channel.error().message.find("use loop:, shm://PATH or tcp://HOST:PORT") != std::string::npos);
+    CHECK(channel.error().message.find("use loop:, shm://PATH, tcp://HOST:PORT or rdma://ADDRESS:PORT") !=
+          std::string::npos);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -83,10 +84,17 @@ class SocketPath {
   std::string path_;
 };
 
+// Where the machine has an RDMA device: its address (tests/vm). Then the suite runs over RDMA and nothing else.
+inline const char* rdma_address() { return std::getenv("TIARA_TEST_RDMA_ADDRESS"); }
+inline std::string rdma_url() {
+  REQUIRE(rdma_address() != nullptr);
+  return std::string("rdma://") + rdma_address() + ":0";
+}
+
 // A node in this process and a way to reach it, over any transport.
 class Link {
  public:
-  enum class Kind { kLoop, kShm, kTcp, kTcpSockets, kTls, kTlsSockets };
+  enum class Kind { kLoop, kShm, kTcp, kTcpSockets, kTls, kTlsSockets, kRdma };
   explicit Link(Kind kind, const NodeConfig& config = test_config(), uint32_t workers = 1)
       : kind_(kind), node_(make_node(config)), token_(config.token) {
     ServerConfig server;
@@ -103,6 +111,7 @@ class Link {
         return;
       case Kind::kTcpSockets: server.io = os::IoBackend::kSockets; [[fallthrough]];
       case Kind::kTcp: listen("tcp://127.0.0.1:0", server); return;
+      case Kind::kRdma: listen(rdma_url(), server); return;
     }
   }
   Result<std::unique_ptr<Channel>> try_connect(const ConnectOptions& options) const {
