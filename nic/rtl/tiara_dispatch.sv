@@ -229,4 +229,7 @@ module tiara_dispatch #(
   end
   assign look_a_o = contexts_q[look_a_i];
   assign look_b_o = contexts_q[look_b_i];
+`ifdef TIARA_PROPERTIES
+`include "dispatch_properties.svh"
+`endif
 endmodule

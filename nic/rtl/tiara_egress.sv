@@ -239,4 +239,7 @@ module tiara_egress #(
   assign m_tlast_o  = m_line_q == lines + 7'd2;
   assign m_tkeep_o  = (m_tlast_o && lines != '0 && tail_bytes != '0) ? ~('1 << tail_bytes) : '1;
   assign sent_o     = m_tvalid_o && m_tready_i && m_tlast_o;
+`ifdef TIARA_PROPERTIES
+`include "egress_properties.svh"
+`endif
 endmodule

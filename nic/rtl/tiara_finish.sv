@@ -150,4 +150,7 @@ module tiara_finish #(
   assign free_o          = state_q == Done && !is_refusal_q;
   assign free_id_o       = id_q;
   assign free_operator_o = operator_q;
+`ifdef TIARA_PROPERTIES
+`include "finish_properties.svh"
+`endif
 endmodule

@@ -291,4 +291,7 @@ module tiara_front #(
   assign refuse_valid_o = state_q == Refuse;
   assign refusal_o      = refusal_q;
   assign replay_valid_o = state_q == Replay;
+`ifdef TIARA_PROPERTIES
+`include "front_properties.svh"
+`endif
 endmodule

@@ -171,4 +171,7 @@ module tiara_ingress #(
   end
   assign frame_valid_o = is_full_q[read_q];
   assign frame_bytes_o = bytes_q[read_q];
+`ifdef TIARA_PROPERTIES
+`include "ingress_properties.svh"
+`endif
 endmodule

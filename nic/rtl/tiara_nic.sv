@@ -232,7 +232,8 @@ module tiara_nic #(
       is_running_q <= '0;
       is_done_q    <= '0;
     end else begin
-      if (run)   is_running_q[front_slot] <= 1'b1;
+      // A refusal too is under way until its reply is made.
+      if (run || (refuse_valid && refuse_ready)) is_running_q[front_slot] <= 1'b1;
       if (renew) is_done_q[front_slot] <= 1'b0;
       if (done) begin
         is_running_q[done_slot] <= 1'b0;
@@ -543,7 +544,7 @@ module tiara_nic #(
   end
   always_comb begin
     host_data_o = '0;
-    if (host_addr_i == 8'h00) host_data_o = {61'd0, has_bus_error_q, operators_refused, host_ready_o};
+    if (host_addr_i == 8'h00) host_data_o = {60'd0, frame_valid, has_bus_error_q, operators_refused, host_ready_o};
     if (host_addr_i == 8'h01) host_data_o = 64'(is_busy);
     if (host_addr_i[7:4] == 4'h1 && host_addr_i[3:0] < 4'(Figures)) host_data_o = {32'd0, figures_q[host_addr_i[3:0]]};
   end

@@ -221,4 +221,7 @@ module tiara_operators #(
   assign check_is_valid_o  = is_valid_q[check_operator_i];
   assign check_arguments_o = check_info[2*StoreW+1 +: 4];
   assign start_info_o      = info_q[start_operator_i];
+`ifdef TIARA_PROPERTIES
+`include "operators_properties.svh"
+`endif
 endmodule

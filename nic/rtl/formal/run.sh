@@ -1,12 +1,15 @@
 #!/bin/sh
-# formal/run.sh GENERATED-FOLDER core|cache [FRAMES [SECONDS]]: the properties of formal/*.svh on the core or on the table
-# cache, all together, for FRAMES cycles from reset (core 20, cache 30), by yosys and ABC. GENERATED-FOLDER is where
+# formal/run.sh GENERATED-FOLDER WHAT [FRAMES [SECONDS]]: the properties of formal/*.svh on the core, the table cache or a
+# block of the NIC (ingress, front, operators, dispatch, finish, egress), all of WHAT's together, for FRAMES cycles from
+# reset (core 20, cache 30, else 40), by yosys and ABC. GENERATED-FOLDER is where
 # tiara_pkg.sv and tiara_rom.svh are; TIARA_RTL names another folder with the sources; TIARA_KEEP one for what is made.
 # Exit status 0: none fails within that depth; 1: one does; 2: no answer in SECONDS (300); 77: no yosys.
 #
 # Small parameters, the same logic. Core: 2 contexts. What programs, registers, the shifter, the adder and the region
 # table give is cut and driven with arbitrary values: every program, even one that no verifier saw, and every table is a
 # special case. Memory is arbitrary as far as the assumptions in core_properties.svh go. Cache: 2 contexts, 2 words, 2 bits.
+# The NIC's blocks: 2 clients with 2 slots each, 2 cores with 2 contexts each, 2 classes, 2 operators, 4 blocks of code.
+# Checksums, tags and sums are cut: any frame may be found right or wrong.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 generated=$1; what=$2; seconds=${4:-300}
@@ -26,11 +29,37 @@ case $what in
     sources="$sources $source/tiara_cache.sv"
     parameters="-set Contexts 2 -set AddrW 6 -set IndexW 1 -set DataW 2"
     cut="" ;;
-  *) echo "run.sh: '$what' is neither core nor cache" >&2; exit 64 ;;
+  ingress)
+    frames=${3:-40}; top=tiara_ingress; parameters=""
+    cut="cutpoint tiara_ingress/sum tiara_ingress/total tiara_ingress/is_ours tiara_ingress/is_header_sum_good" ;;
+  egress)
+    frames=${3:-40}; top=tiara_egress; parameters="-set ClientW 1 -set SlotW 1 -set AddrW 24"; cut="" ;;
+  dispatch)
+    frames=${3:-40}; top=tiara_dispatch
+    parameters="-set Cores 2 -set Contexts 2 -set StoreW 3 -set AddrW 14 -set OperatorW 1 -set DomainW 1 -set TenantW 1"
+    parameters="$parameters -set SlotsW 2 -set ClassW 1"; cut="" ;;
+  front)
+    frames=${3:-40}; top=tiara_front
+    sources="$sources $source/tiara_hash.sv"
+    parameters="-set ClientW 1 -set SlotW 1 -set AddrW 24 -set OperatorW 1 -set SpaceW 1 -set DomainW 1 -set TenantW 1"
+    cut="cutpoint tiara_front/hash tiara_front/hash_valid" ;;
+  finish)
+    frames=${3:-40}; top=tiara_finish
+    sources="$sources $source/tiara_hash.sv"
+    parameters="-set IdW 2 -set SlotsW 2 -set StoreW 3 -set OperatorW 1"
+    cut="cutpoint tiara_finish/hash tiara_finish/hash_valid" ;;
+  operators)
+    frames=${3:-40}; top=tiara_operators
+    sources="$sources $source/tiara_siphash.sv"
+    parameters="-set StoreW 7 -set OperatorW 1 -set UseW 2"
+    cut="cutpoint tiara_operators/sip_ready tiara_operators/sip_valid tiara_operators/sip_tag" ;;
+  *) echo "run.sh: '$what' is nothing that has properties" >&2; exit 64 ;;
 esac
+case $what in core|cache) ;; *) sources="$sources $source/tiara_$what.sv" ;; esac
+[ -z "$parameters" ] || parameters="chparam $parameters $top"
 yosys -q -l "$out/log" -p "
   read_verilog -formal -sv -D TIARA_PROPERTIES -I $here/formal -I $generated $sources
-  chparam $parameters $top
+  $parameters
   hierarchy -check -top $top; proc; flatten; opt -keepdc
   $cut
   opt_clean; delete t:\$cover; delete -output
