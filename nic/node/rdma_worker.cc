@@ -1,4 +1,5 @@
 #include "nic/node/rdma_worker.h"
+#include "nic/node/worker_turn.h"
 
 #include <algorithm>
 #include <cstring>
@@ -15,8 +16,6 @@ constexpr uint32_t kFetchBuffers = 8;
 constexpr uint32_t kReplyBuffers = 8;
 // Sends that ask for a completion: of small replies one in this many.
 constexpr uint64_t kSignalEvery = 8;
-// How much is moved for one connection before the next has its turn: some 20 us of copying.
-constexpr size_t kTurnBytes = 64 * 1024;
 constexpr uint32_t kRequestsInTurn = 16;
 
 constexpr uint64_t kSendTag = uint64_t{1} << 63;  // a completion's tag: a send's position, or a receive's number

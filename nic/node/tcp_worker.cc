@@ -1,4 +1,5 @@
 #include "nic/node/tcp_worker.h"
+#include "nic/node/worker_turn.h"
 
 #include <algorithm>
 #include <cstring>
@@ -21,9 +22,6 @@ constexpr size_t kMaxOutgoing = 1 * kMiB;
 // Posted requests that wait in memory, beyond which the lane is not read. One whole request must fit.
 constexpr size_t kMaxInbox = 1 * kMiB;
 static_assert(kMaxInbox >= wire::message_bytes(kMaxPayloadBytes));
-// How much of waiting requests, and of their answers, is moved in one turn, between two looks for calls: some 20 us of
-// copying.
-constexpr size_t kTurnBytes = 64 * 1024;
 // An inbox that grew is given back when it is empty, so that idle clients cost little.
 constexpr size_t kKeptInbox = 16 * 1024;
 

@@ -5,6 +5,7 @@
 
 #include "nic/node/lease.h"
 #include "nic/transport/rdma_connect.h"
+#include "nic/transport/link_pace.h"
 #include "nic/transport/request_frame.h"
 #include "runtime/base/check.h"
 #include "runtime/os/clock.h"
@@ -19,9 +20,6 @@ using wire::Lane;
 
 namespace {
 
-constexpr LossReason kSilent = "it did not answer within the bound on waiting (--node-timeout)";
-// Who sleeps looks around this often, to see whether it is time to give up.
-constexpr Nanoseconds kSlice{100'000'000};
 // Sends that ask for a completion: one in this many. The queue has room for several times that.
 constexpr uint64_t kSignalEvery = 8;
 

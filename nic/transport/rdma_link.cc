@@ -17,10 +17,6 @@ using os::Nanoseconds;
 
 namespace {
 
-constexpr LossReason kRestarted = "it was started again and has none of the pages";
-constexpr LossReason kLeaseOver = "the lease ran out before it could be reached again";
-constexpr LossReason kNobodyThere = "nobody listens there any more";
-constexpr LossReason kRefuses = "it refuses to take the session up again";
 constexpr LossReason kOtherUser =
     "this process changed its user or groups, and the kernel lets it no longer use the RDMA devices that it opened "
     "before; start it as the user that it becomes";

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nic/transport/tcp_link.h"
+#include "nic/transport/link_loss.h"
 #include "nic/verbs/manager.h"
 #include "nic/verbs/queue.h"
 #include "nic/wire/handshake.h"

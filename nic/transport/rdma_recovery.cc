@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "nic/transport/link_pace.h"
 #include "nic/transport/rdma_channel.h"
 #include "runtime/base/check.h"
 
@@ -12,13 +13,8 @@ using os::Nanoseconds;
 
 namespace {
 
-// Between attempts: soon at first, because most breaks are short, then easy on a network in trouble.
-constexpr Nanoseconds kFirstPause{5'000'000};
-constexpr Nanoseconds kLongestPause{500'000'000};
 // One attempt, so that a packet lost in a partition does not hold up the attempt after it for long.
-constexpr Nanoseconds kAttempt{5'000'000'000};
-// Whoever holds a lock of a dead connection leaves it at once; this is only a bound.
-constexpr Nanoseconds kLockBound{3'600'000'000'000};
+constexpr Nanoseconds kVerbsAttempt{5'000'000'000};
 // An ending process waits this long for the node to hear of it; the lease does otherwise.
 constexpr Nanoseconds kFarewell{1'000'000'000};
 
@@ -47,7 +43,7 @@ void RdmaChannel::restore_link() noexcept {
   LossReason reason = "it could not be reached again before the lease ran out";
   bool is_up = false;
   while (!is_up && !is_lost() && is_stopping_.load(std::memory_order_acquire) == 0) {
-    switch (link_->resume(kAttempt, reason)) {
+    switch (link_->resume(kVerbsAttempt, reason)) {
       case RdmaLink::Resumed::kUp: is_up = true; continue;
       case RdmaLink::Resumed::kNever: mark_lost(reason); continue;
       case RdmaLink::Resumed::kNotYet: break;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "nic/node/lease.h"
+#include "nic/transport/link_pace.h"
 #include "nic/transport/request_frame.h"
 #include "runtime/base/check.h"
 #include "runtime/base/happens_before.h"
@@ -19,12 +20,8 @@ using wire::Lane;
 
 namespace {
 
-constexpr LossReason kSilent = "it did not answer within the bound on waiting (--node-timeout)";
-
 // A slot's message: frame, payload, hash; whole pages, and untouched ones cost nothing.
 constexpr uint64_t kAreaBytes = round_up(wire::message_bytes(kMaxPayloadBytes), kPageSize);
-// Who sleeps looks around this often, to see whether it is time to give up.
-constexpr Nanoseconds kSlice{100'000'000};
 
 }  // namespace
 

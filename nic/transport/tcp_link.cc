@@ -12,11 +12,6 @@ using os::Nanoseconds;
 
 namespace {
 
-constexpr LossReason kRestarted = "it was started again and has none of the pages";
-constexpr LossReason kLeaseOver = "the lease ran out before it could be reached again";
-constexpr LossReason kNobodyThere = "nobody listens there any more";
-constexpr LossReason kRefuses = "it refuses to take the session up again";
-
 Nanoseconds left_until(Nanoseconds deadline) noexcept {
   return std::max(deadline - os::monotonic_now(), Nanoseconds(1'000'000));
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nic/transport/link_loss.h"
 #include "nic/transport/tcp_stream.h"
 #include "nic/wire/handshake.h"
 #include "nic/wire/shm_layout.h"
@@ -19,9 +20,6 @@
 #include "runtime/os/unique_fd.h"
 
 namespace tiara::nic {
-
-// Why a node is lost, for people; a string that lives for ever.
-using LossReason = const char*;
 
 class TcpLink {
  public:

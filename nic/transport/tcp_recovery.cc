@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nic/transport/link_pace.h"
 #include "nic/transport/tcp_channel.h"
 #include "runtime/base/check.h"
 #include "runtime/base/happens_before.h"
@@ -18,13 +19,8 @@ using wire::Lane;
 
 namespace {
 
-// Between attempts: soon at first, because most breaks are short, then easy on a network in trouble.
-constexpr Nanoseconds kFirstPause{5'000'000};
-constexpr Nanoseconds kLongestPause{500'000'000};
 // One attempt, so that a packet lost in a partition does not hold up the attempt after it for long.
 constexpr Nanoseconds kAttempt{2'000'000'000};
-// Whoever holds a lock of a dead connection leaves it at once; this is only a bound.
-constexpr Nanoseconds kLockBound{3'600'000'000'000};
 
 }  // namespace
 
