@@ -1,13 +1,9 @@
 #include "nic/transport/rdma_channel.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "nic/node/lease.h"
 #include "nic/transport/rdma_connect.h"
-#include "nic/transport/link_pace.h"
-#include "nic/transport/request_frame.h"
-#include "runtime/base/check.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/futex.h"
 #include "runtime/os/spin.h"
@@ -22,6 +18,10 @@ namespace {
 
 // Sends that ask for a completion: one in this many. The queue has room for several times that.
 constexpr uint64_t kSignalEvery = 8;
+// One attempt, so that a packet lost in a partition does not hold up the attempt after it for long.
+constexpr Nanoseconds kVerbsAttempt{5'000'000'000};
+// An ending process waits this long for the node to hear of it; the lease does otherwise.
+constexpr Nanoseconds kFarewell{1'000'000'000};
 
 }  // namespace
 
@@ -30,39 +30,18 @@ Result<std::unique_ptr<Channel>> connect_rdma(std::string_view host_port, const 
 }
 
 RdmaChannel::RdmaChannel(std::unique_ptr<RdmaLink> link, Nanoseconds timeout) noexcept
-    : link_(std::move(link)),
-      timeout_(timeout),
-      tenant_(link_->welcome().tenant),
-      slot_count_(link_->welcome().slots),
-      slots_(slot_count_) {}
+    : SessionChannel(link->welcome(), timeout, Lines::kOneForAll, Leading::kSleeps), link_(std::move(link)) {}
 
 Result<std::unique_ptr<RdmaChannel>> RdmaChannel::connect(std::string_view host_port, const ConnectOptions& options) {
   TIARA_TRY(auto link, RdmaLink::open(host_port, options.token, options.slots, options.node_timeout));
   std::unique_ptr<RdmaChannel> channel(new RdmaChannel(std::move(link), options.node_timeout));
-  TIARA_TRY_VOID(channel->set_up());
+  TIARA_TRY_VOID(channel->start());
   return channel;
 }
 
-Result<void> RdmaChannel::set_up() {
-  let_go_message_ = wire::encode_request(wire::ControlOperation::kLetGo, UINT64_MAX, tenant_, {});
-  TIARA_TRY(thread_, os::Thread::start("tiara-link", [this] { watch_link(); }));
-  return {};
-}
-
-RdmaChannel::~RdmaChannel() {
-  let_go();
-  is_stopping_.store(1, std::memory_order_release);  // pairs with watch_link()
-  os::futex_wake_all(is_stopping_, FutexScope::kPrivate);
-  link_->wake();
-  thread_.join();
-}
+RdmaChannel::~RdmaChannel() { stop(); }
 
 // --- sending ---
-
-bool RdmaChannel::is_answered(const Slot& slot) noexcept {
-  // Acquire: pairs with fill(), so that outcome and bytes are seen.
-  return slot.state.load(std::memory_order_acquire) == static_cast<uint32_t>(SlotState::kDone);
-}
 
 // Whether the device can do it without the node. What is out of bounds travels as an invocation, and the node refuses.
 bool RdmaChannel::is_one_sided(const Request& request, size_t room) const noexcept {
@@ -73,55 +52,36 @@ bool RdmaChannel::is_one_sided(const Request& request, size_t room) const noexce
          length <= pool.bytes - offset;
 }
 
-void RdmaChannel::submit(uint32_t index, Lane lane, const Request& request,
-                         std::span<std::byte> reply_room) noexcept {
-  Slot& slot = slot_table_[index];
-  slot.request_id = stream_request_id(index, ++slot.sequence);
-  slot.lane = lane;
-  slot.refusal = Refusal::kNone;
-  slot.sent_in_epoch = 0;
-  slot.kind = is_one_sided(request, reply_room.size()) ? Kind::kOneSided : Kind::kInvocation;
-  if (slot.kind == Kind::kOneSided) {
-    slot.pool_offset = request.arguments[0];
-    slot.message_bytes = static_cast<uint32_t>(request.arguments[1]);
-    slot.reply_room = reply_room.first(slot.message_bytes);
-  } else {
-    wire::InvocationFrame frame;
-    if (const auto refusal = make_frame(request, reply_room.size(), slot.request_id, tenant_, frame)) {
-      slot.refusal = *refusal;
-      return;
-    }
-    slot.reply_room = reply_room.first(frame.reply_room);
-    std::byte* const message = link_->area(wire::rdma_request_offset(index));
-    wire::encode(frame, wire::FrameBytes(message, wire::kFrameBytes));
-    copy_payload(request, message + wire::kFrameBytes);
-    wire::seal_bytes(message + wire::kFrameBytes, frame.payload_bytes);
-    slot.message_bytes = static_cast<uint32_t>(wire::message_bytes(frame.payload_bytes));
-  }
-  // Releases all of the above to the leader that delivers the answer and to the link thread.
-  slot.state.store(static_cast<uint32_t>(SlotState::kPending), std::memory_order_seq_cst);
-  transmit(index, os::monotonic_now() + timeout_);
+std::optional<Refusal> RdmaChannel::write_message(uint32_t index, const Request& request,
+                                                  std::span<std::byte> reply_room) noexcept {
+  one_sided_[index] = {};
+  if (!is_one_sided(request, reply_room.size()))
+    return write_frame(slot(index), request, reply_room, link_->area(wire::rdma_request_offset(index)));
+  one_sided_[index] = {true, request.arguments[0]};
+  slot(index).message_bytes = static_cast<uint32_t>(request.arguments[1]);
+  slot(index).reply_room = reply_room.first(slot(index).message_bytes);
+  return std::nullopt;
 }
 
 verbs::Send RdmaChannel::send_of(uint32_t index) noexcept {
-  const Slot& slot = slot_table_[index];
+  const Slot& asked = slot(index);
   verbs::Send send{};
   send.key = link_->slab().local_key();
-  if (slot.kind == Kind::kOneSided) {
+  if (one_sided_[index].is_read) {
     send.kind = verbs::Send::Kind::kRead;
     send.signal = verbs::Send::Signal::kYes;
     send.at = link_->area(wire::rdma_reply_offset(index));
-    send.length = slot.message_bytes;
-    send.remote = {link_->pool().address + slot.pool_offset, link_->pool().key};
+    send.length = asked.message_bytes;
+    send.remote = {link_->pool().address + one_sided_[index].pool_offset, link_->pool().key};
     send.tag = RdmaLink::kReadTag | index;
     return send;
   }
-  const bool is_whole = slot.message_bytes <= wire::kRdmaMessageBytes;
+  const bool is_whole = asked.message_bytes <= wire::kRdmaMessageBytes;
   send.kind = verbs::Send::Kind::kSend;
   send.at = link_->area(wire::rdma_request_offset(index));
-  send.length = is_whole ? slot.message_bytes : static_cast<uint32_t>(wire::kFrameBytes);
+  send.length = is_whole ? asked.message_bytes : static_cast<uint32_t>(wire::kFrameBytes);
   send.immediate = wire::rdma_immediate(
-      slot.lane == Lane::kCall ? wire::RdmaRequest::kCall : wire::RdmaRequest::kPosted,
+      asked.lane == Lane::kCall ? wire::RdmaRequest::kCall : wire::RdmaRequest::kPosted,
       is_whole ? wire::RdmaBytes::kInMessage : wire::RdmaBytes::kInSlab);
   return send;
 }
@@ -136,14 +96,12 @@ verbs::Send RdmaChannel::number(verbs::Send send) noexcept {
 
 // With the send lock. The queue has twice as much room as there are requests: it is full only when completions are
 // late.
-bool RdmaChannel::has_room(Nanoseconds deadline) noexcept {
-  const uint32_t word = link_word_.load(std::memory_order_acquire);
-  while (posted_ - completed_.load(std::memory_order_acquire) >= link_->send_count()) {
-    if (is_lost() || os::monotonic_now() >= deadline || link_word_.load(std::memory_order_acquire) != word)
-      return false;
-    if (lead_lock_.try_acquire()) {
-      const bool is_whole = look(os::Wait::kYes, word);
-      stop_leading();
+bool RdmaChannel::has_room(size_t count, uint32_t word, Nanoseconds deadline) noexcept {
+  while (posted_ + count - completed_.load(std::memory_order_acquire) > link_->send_count()) {
+    if (is_lost() || os::monotonic_now() >= deadline || link_word() != word) return false;
+    if (line().lead_lock.try_acquire()) {
+      const bool is_whole = look_once(line(), os::Wait::kYes, word);
+      stop_leading(line());
       if (!is_whole) return false;
     } else {
       os::yield_cpu();
@@ -152,45 +110,29 @@ bool RdmaChannel::has_room(Nanoseconds deadline) noexcept {
   return true;
 }
 
-// While the link is down nothing is sent: the link thread sends what it finds pending when it is up again.
-void RdmaChannel::transmit(uint32_t index, Nanoseconds deadline) noexcept {
-  Slot& slot = slot_table_[index];
-  if (is_down(link_word_.load(std::memory_order_acquire)) || !send_lock_.acquire_until(deadline)) return;
-  // Sequentially consistent: either the link thread, which holds this lock while it looks, saw the slot pending, or the
-  // link is seen up here.
-  const uint32_t word = link_word_.load(std::memory_order_seq_cst);
-  bool is_broken = false;
-  if (!is_down(word) && slot.sent_in_epoch != word) {
-    slot.sent_in_epoch = word;
-    is_broken = !has_room(deadline);
-    if (!is_broken) {
-      const verbs::Send send = number(send_of(index));
-      is_broken = !link_->queue().post_sends({&send, 1});
-    }
-  }
-  send_lock_.release();
-  if (is_broken) report_broken(word);
+// One list.
+bool RdmaChannel::send_messages(Line&, std::span<const uint32_t> indices, Nanoseconds deadline) noexcept {
+  if (!has_room(indices.size(), link_word(), deadline)) return false;
+  std::array<verbs::Send, wire::kMaxSlots> list;
+  std::ranges::transform(indices, list.begin(), [this](uint32_t index) { return number(send_of(index)); });
+  return link_->queue().post_sends(std::span(list).first(indices.size()));
 }
 
 // --- receiving ---
 
-// With the lead lock. False: the connection is broken.
-bool RdmaChannel::look(os::Wait wait, uint32_t link_word) noexcept {
+bool RdmaChannel::look(Line&, os::Wait wait, uint32_t word) noexcept {
   verbs::Queue& queue = link_->queue();
   std::array<verbs::Completion, 16> room;
   size_t count = queue.poll(room);
-  bool is_whole = true;
   if (count == 0 && wait == os::Wait::kYes) {
-    is_whole = queue.arm();
+    if (!queue.arm()) return false;
     count = queue.poll(room);
-    if (count == 0 && is_whole && link_word_.load(std::memory_order_acquire) == link_word) {
+    if (count == 0 && link_word() == word) {
       link_->wait_for_completions();
       count = queue.poll(room);
     }
   }
-  if (is_whole && handle(std::span(room).first(count))) return true;
-  report_broken(link_word);
-  return false;
+  return handle(std::span(room).first(count));
 }
 
 // The receives that the answers took are posted again first, in one list: then the answers' slots may be used again.
@@ -226,7 +168,7 @@ bool RdmaChannel::handle(std::span<const verbs::Completion> completions) noexcep
 }
 
 bool RdmaChannel::deliver(uint32_t index) noexcept {
-  if (index >= slot_count_) return false;
+  if (index >= slot_count()) return false;
   const std::byte* const area = link_->area(wire::rdma_reply_offset(index));
   std::array<std::byte, wire::kFrameBytes> copy;  // the node can still write there
   std::copy(area, area + copy.size(), copy.begin());
@@ -238,192 +180,80 @@ bool RdmaChannel::deliver(uint32_t index) noexcept {
 }
 
 bool RdmaChannel::deliver_read(uint32_t index) noexcept {
-  if (index >= slot_count_) return false;
-  const Slot& slot = slot_table_[index];
+  if (index >= slot_count()) return false;
+  const Slot& asked = slot(index);
   Outcome outcome;
   outcome.status = Status::kOk;
-  outcome.reply_bytes = slot.message_bytes;
-  outcome.counts.bytes_moved = slot.message_bytes;
-  return fill(index, slot.request_id, outcome, link_->area(wire::rdma_reply_offset(index)));
+  outcome.reply_bytes = asked.message_bytes;
+  outcome.counts.bytes_moved = asked.message_bytes;
+  return fill(index, asked.request_id, outcome, link_->area(wire::rdma_reply_offset(index)));
 }
 
-bool RdmaChannel::fill(uint32_t index, uint64_t request_id, const Outcome& outcome, const std::byte* bytes) noexcept {
-  Slot& slot = slot_table_[index];
-  // Acquire: pairs with submit(). Only a leader ends these two states, and we are it, but for an owner's giving up.
-  uint32_t state = slot.state.load(std::memory_order_acquire);
-  for (;;) {
-    if (state == static_cast<uint32_t>(SlotState::kAbandoned)) return true;
-    if (state != static_cast<uint32_t>(SlotState::kPending) && state != static_cast<uint32_t>(SlotState::kAwaited))
-      return false;
-    if (slot.request_id != request_id || outcome.reply_bytes > slot.reply_room.size()) return false;
-    if (slot.state.compare_exchange_weak(state, static_cast<uint32_t>(SlotState::kFilling), std::memory_order_acquire))
-      break;
+// --- the link ---
+
+Resumed RdmaChannel::resume(LossReason& reason) noexcept { return link_->resume(kVerbsAttempt, reason); }
+
+void RdmaChannel::forget_connection() noexcept {
+  posted_ = 0;
+  completed_.store(0, std::memory_order_relaxed);
+}
+
+// --- control path: the areas before the slots ---
+
+bool RdmaChannel::send_question(std::span<const std::byte> question, uint32_t word, Nanoseconds deadline) noexcept {
+  has_answer_.store(0, std::memory_order_relaxed);
+  std::ranges::copy(question, link_->area(wire::kRdmaQuestionOffset));
+  const bool is_whole = question.size() <= wire::kRdmaMessageBytes;
+  verbs::Send send{};
+  send.kind = verbs::Send::Kind::kSend;
+  send.at = link_->area(wire::kRdmaQuestionOffset);
+  send.length = static_cast<uint32_t>(is_whole ? question.size() : wire::kControlHeaderBytes);
+  send.key = link_->slab().local_key();
+  send.immediate = wire::rdma_immediate(wire::RdmaRequest::kQuestion,
+                                        is_whole ? wire::RdmaBytes::kInMessage : wire::RdmaBytes::kInSlab);
+  if (!line().send_lock.acquire_until(deadline)) return false;
+  bool is_sent = link_word() == word && has_room(1, word, deadline);
+  if (is_sent) {
+    send = number(send);
+    is_sent = link_->queue().post_sends({&send, 1});
   }
-  std::copy(bytes, bytes + outcome.reply_bytes, slot.reply_room.begin());
-  slot.outcome = outcome;
-  slot.state.store(static_cast<uint32_t>(SlotState::kDone), std::memory_order_release);  // pairs with is_answered()
-  if (state == static_cast<uint32_t>(SlotState::kAwaited)) os::futex_wake_all(slot.state, FutexScope::kPrivate);
-  return true;
+  line().send_lock.release();
+  return is_sent;
 }
 
-// --- waiting ---
-
-void RdmaChannel::stop_leading() noexcept {
-  lead_lock_.release();
-  // Sequentially consistent, as the waiter's announcement: it found the lock free, or it is seen here.
-  uint64_t waiting = waiting_.load(std::memory_order_seq_cst);
-  for (; waiting != 0; waiting &= waiting - 1) {
-    Slot& slot = slot_table_[static_cast<uint32_t>(std::countr_zero(waiting))];
-    uint32_t state = static_cast<uint32_t>(SlotState::kAwaited);
-    if (!slot.state.compare_exchange_strong(state, static_cast<uint32_t>(SlotState::kPending),
-                                            std::memory_order_seq_cst))
-      continue;
-    os::futex_wake_all(slot.state, FutexScope::kPrivate);
-    return;  // one is enough: it leads on
-  }
-}
-
-// With the lead lock: receives until the slot is answered, the connection breaks or it is time to look around.
-void RdmaChannel::lead(uint32_t index, Nanoseconds deadline) noexcept {
-  const Slot& slot = slot_table_[index];
-  const uint32_t word = link_word_.load(std::memory_order_acquire);
-  bool is_whole = !is_down(word);
-  while (is_whole && !is_answered(slot) && !is_lost() && os::monotonic_now() < deadline)
-    is_whole = look(os::Wait::kYes, word) && link_word_.load(std::memory_order_acquire) == word;
-  stop_leading();
-}
-
-// Somebody else leads: sleeps until it has delivered the answer or stops leading.
-void RdmaChannel::sleep(uint32_t index, Nanoseconds deadline) noexcept {
-  Slot& slot = slot_table_[index];
-  uint32_t state = static_cast<uint32_t>(SlotState::kPending);
-  if (!slot.state.compare_exchange_strong(state, static_cast<uint32_t>(SlotState::kAwaited),
-                                          std::memory_order_seq_cst) &&
-      state != static_cast<uint32_t>(SlotState::kAwaited)) {
-    os::yield_cpu();  // kFilling: done in a moment; kDone
-    return;
-  }
-  waiting_.fetch_or(uint64_t{1} << index, std::memory_order_seq_cst);
-  if (lead_lock_.try_acquire()) {
-    waiting_.fetch_and(~(uint64_t{1} << index), std::memory_order_relaxed);
-    lead(index, deadline);
-    return;
-  }
-  (void)os::futex_wait(slot.state, static_cast<uint32_t>(SlotState::kAwaited), kSlice, FutexScope::kPrivate);
-  waiting_.fetch_and(~(uint64_t{1} << index), std::memory_order_relaxed);
-}
-
-// False: the node is lost.
-bool RdmaChannel::await(uint32_t index) noexcept {
-  Slot& slot = slot_table_[index];
-  const Nanoseconds deadline = os::monotonic_now() + timeout_;
-  while (!is_answered(slot)) {
-    if (is_lost()) return give_up(slot);
-    if (os::monotonic_now() >= deadline) {
-      mark_lost(kSilent);
-      return give_up(slot);
-    }
-    const uint32_t word = link_word_.load(std::memory_order_acquire);
-    if (is_down(word)) {
-      (void)os::futex_wait(link_word_, word, kSlice, FutexScope::kPrivate);
-    } else if (lead_lock_.try_acquire()) {
-      lead(index, deadline);
+// Leads if nobody does. False: the deadline passed, or the connection broke.
+bool RdmaChannel::await_control(uint32_t word, Nanoseconds deadline) noexcept {
+  while (has_answer_.load(std::memory_order_acquire) == 0) {
+    if (is_lost() || os::monotonic_now() >= deadline || link_word() != word) return false;
+    if (line().lead_lock.try_acquire()) {
+      (void)look_once(line(), os::Wait::kYes, word);
+      stop_leading(line());
     } else {
-      sleep(index, deadline);
+      (void)os::futex_wait(has_answer_, 0, std::chrono::milliseconds(10), FutexScope::kPrivate);
     }
   }
   return true;
 }
 
-// After this nobody writes into the reply room. True: the answer came after all.
-bool RdmaChannel::give_up(Slot& slot) noexcept {
-  uint32_t state = slot.state.load(std::memory_order_acquire);
-  for (;;) {
-    if (state == static_cast<uint32_t>(SlotState::kDone)) return true;
-    if (state == static_cast<uint32_t>(SlotState::kFilling)) {  // a copy of what has already come
-      os::yield_cpu();
-      state = slot.state.load(std::memory_order_acquire);
-    } else if (slot.state.compare_exchange_weak(state, static_cast<uint32_t>(SlotState::kAbandoned),
-                                                std::memory_order_acq_rel)) {
-      return false;
-    }
-  }
+Result<RdmaChannel::Answer> RdmaChannel::exchange(const wire::Body& question, uint64_t id, uint32_t word,
+                                                  Nanoseconds deadline) {
+  if (!send_question(question, word, deadline) || !await_control(word, deadline))
+    return fail(ErrorCode::kUnavailable, "the connection ended, or no answer came in time");
+  const std::byte* const area = link_->area(wire::kRdmaAnswerOffset);
+  std::array<std::byte, wire::kControlHeaderBytes> bytes;  // the node can still write there
+  std::copy(area, area + bytes.size(), bytes.begin());
+  TIARA_TRY(const wire::ControlHeader reply, wire::decode_control_header(bytes));
+  wire::Body body(area + bytes.size(), area + bytes.size() + reply.body_bytes);
+  TIARA_TRY_VOID(wire::check_body(reply, body));
+  if (reply.kind != wire::FrameKind::kControlReply || reply.request_id != id)
+    return fail(ErrorCode::kInvalidInput, "an answer to another question");
+  return Answer{reply, std::move(body)};
 }
 
-// The slot of a lost request stays taken: the channel is lost with it.
-Reply RdmaChannel::finish(uint32_t index) noexcept {
-  Slot& slot = slot_table_[index];
-  Reply reply;
-  if (slot.refusal != Refusal::kNone) {
-    reply = refused(slot.refusal);
-  } else {
-    if (!await(index)) return {};
-    reply = {CallStatus::kAnswered, slot.outcome};
-    slot.state.store(static_cast<uint32_t>(SlotState::kIdle), std::memory_order_relaxed);
-  }
-  slots_.release(index);
-  return reply;
-}
-
-uint32_t RdmaChannel::take_call_slot() noexcept {
-  uint32_t index = slots_.try_take(Lane::kCall);
-  if (index != SlotPool::kNone) return index;
-  const Nanoseconds deadline = os::monotonic_now() + timeout_;
-  while (!is_lost()) {
-    index = slots_.take(Lane::kCall, kSlice);
-    if (index != SlotPool::kNone) return index;
-    if (os::monotonic_now() >= deadline) mark_lost(kSilent);
-  }
-  return SlotPool::kNone;
-}
-
-Reply RdmaChannel::call(const Request& request, std::span<std::byte> reply_room) noexcept {
-  if (is_lost()) return {};
-  const uint32_t index = take_call_slot();
-  if (index == SlotPool::kNone) return {};
-  submit(index, Lane::kCall, request, reply_room);
-  return finish(index);
-}
-
-Ticket RdmaChannel::post(const Request& request, std::span<std::byte> reply_room) noexcept {
-  if (is_lost()) return {};
-  const uint32_t index = slots_.try_take(Lane::kPosted);
-  if (index == SlotPool::kNone) return {};
-  submit(index, Lane::kPosted, request, reply_room);
-  return {index};
-}
-
-bool RdmaChannel::is_done(Ticket ticket) noexcept {
-  TIARA_CHECK(slots_.is_taken(ticket.value));
-  Slot& slot = slot_table_[ticket.value];
-  if (slot.refusal != Refusal::kNone || is_answered(slot) || is_lost()) return true;
-  const uint32_t word = link_word_.load(std::memory_order_acquire);
-  if (is_down(word) || !lead_lock_.try_acquire()) return false;
-  if (link_word_.load(std::memory_order_acquire) == word) (void)look(os::Wait::kNo, word);
-  stop_leading();
-  return is_answered(slot) || is_lost();
-}
-
-Reply RdmaChannel::collect(Ticket ticket) noexcept {
-  TIARA_CHECK(slots_.is_taken(ticket.value));
-  return finish(ticket.value);
-}
-
-// Wakes the link thread; everybody who uses a connection of that epoch leaves it.
-void RdmaChannel::report_broken(uint32_t link_word) noexcept {
-  uint32_t up = link_word;
-  if (is_down(up)) return;
-  if (link_word_.compare_exchange_strong(up, link_word | 1, std::memory_order_seq_cst)) link_->wake();
-}
-
-void RdmaChannel::mark_lost(LossReason reason) noexcept {
-  LossReason none = nullptr;
-  // Release: pairs with is_lost(). Whoever sleeps looks around now instead of at the end of its slice.
-  if (!loss_.compare_exchange_strong(none, reason, std::memory_order_acq_rel)) return;
-  for (uint32_t i = 0; i < slot_count_; i++) os::futex_wake_all(slot_table_[i].state, FutexScope::kPrivate);
-  os::futex_wake_all(link_word_, FutexScope::kPrivate);
-  os::futex_wake_all(is_stopping_, FutexScope::kPrivate);
-  link_->wake();
+// Its answer is waited for, because what a device has not sent when its process ends is lost.
+void RdmaChannel::say_farewell(std::span<const std::byte> message, uint32_t word) noexcept {
+  const Nanoseconds deadline = os::monotonic_now() + kFarewell;
+  if (send_question(message, word, deadline)) (void)await_control(word, deadline);
 }
 
 }  // namespace tiara::nic

@@ -24,22 +24,6 @@ constexpr LossReason kOtherUser =
 // InfiniBand's number for "no such service" in a refusal.
 constexpr int kNoSuchService = 8;
 
-Error explain(const wire::HandshakeReply& reply) {
-  const std::string why(reply.used_text());
-  switch (reply.status) {
-    case wire::HandshakeStatus::kNoPermission: return {ErrorCode::kNoPermission, why};
-    case wire::HandshakeStatus::kFull: return {ErrorCode::kResourceExhausted, why};
-    case wire::HandshakeStatus::kDraining: return {ErrorCode::kUnavailable, why};
-    case wire::HandshakeStatus::kOtherVersion:
-      return {ErrorCode::kUnsupported, "it speaks another version; use the same version of tiara on both sides"};
-    case wire::HandshakeStatus::kWelcome:
-    case wire::HandshakeStatus::kOtherInstance:
-    case wire::HandshakeStatus::kExpired:
-    case wire::HandshakeStatus::kMalformed: break;
-  }
-  return {ErrorCode::kInvalidInput, "it refuses: " + why + "; use the same version of tiara on both sides"};
-}
-
 // Sleeps until one of them is readable; signals end it early, which does no harm.
 template <size_t N>
 bool wait_readable(std::array<pollfd, N>& sources, const Nanoseconds* bound) noexcept {
@@ -58,19 +42,14 @@ verbs::WorkCounts sum(const verbs::WorkCounts& a, const verbs::WorkCounts& b) no
 Result<std::unique_ptr<RdmaLink>> RdmaLink::open(std::string_view host_port, std::string_view token, uint32_t slots,
                                                  Nanoseconds timeout) {
   const std::string url = "rdma://" + std::string(host_port);
-  if (token.size() > wire::kMaxHandshakeToken)
-    return fail(ErrorCode::kInvalidInput, "a token of " + std::to_string(token.size()) + " bytes; use at most " +
-                                              std::to_string(wire::kMaxHandshakeToken));
+  const uint32_t asked_slots = std::clamp(slots, wire::kMinSlots, wire::kMaxSlots);
+  TIARA_TRY(const wire::Handshake question, ask_to_open(asked_slots, token));
   TIARA_TRY(verbs::Manager manager, verbs::Manager::create());
   std::unique_ptr<RdmaLink> link(new RdmaLink(std::move(manager), url));
   TIARA_TRY(link->address_, os::resolve_tcp(host_port));
-  link->asked_slots_ = std::clamp(slots, wire::kMinSlots, wire::kMaxSlots);
+  link->asked_slots_ = asked_slots;
   const Nanoseconds deadline = os::monotonic_now() + timeout;
   TIARA_TRY_VOID(link->prepare(deadline));
-  wire::Handshake question;
-  question.slots = link->asked_slots_;
-  question.token_bytes = static_cast<uint32_t>(token.size());
-  std::copy(token.begin(), token.end(), question.token.begin());
   wire::HandshakeReply reply;
   Shaken shaken = link->connect(deadline);
   if (shaken == Shaken::kAnswered) shaken = link->shake_hands(question, reply, deadline);
@@ -83,7 +62,7 @@ Result<std::unique_ptr<RdmaLink>> RdmaLink::open(std::string_view host_port, std
   if (shaken == Shaken::kRefused || shaken == Shaken::kUnreachable) {
     error = {ErrorCode::kUnavailable, link->problem_ + "; start it with: tiara node --listen " + url};
   } else if (shaken == Shaken::kAnswered) {
-    error = explain(reply);
+    error = explain_refusal(reply);
   }
   error.message = "cannot reach the memory node at " + url + ": " + error.message;
   return std::unexpected(std::move(error));
@@ -209,16 +188,10 @@ RdmaLink::Shaken RdmaLink::shake_hands(const wire::Handshake& question, wire::Ha
   std::array<std::byte, wire::kRdmaHandshakeAnswerBytes> bytes;
   std::copy(answer, answer + bytes.size(), bytes.begin());
   const std::span<const std::byte, wire::kRdmaHandshakeAnswerBytes> all(bytes);
-  const auto decoded = wire::decode(all.first<wire::kHandshakeReplyBytes>(), reply);
-  if (decoded == wire::DecodeStatus::kBadVersion) {
-    reply = {};
-    reply.status = wire::HandshakeStatus::kOtherVersion;
-    return Shaken::kAnswered;
-  }
-  if (decoded != wire::DecodeStatus::kOk ||
-      wire::decode(all.last<wire::kRdmaPoolBytes>(), pool_) != wire::DecodeStatus::kOk)
-    return Shaken::kNonsense;
-  return Shaken::kAnswered;
+  if (!decode_answer(all.first<wire::kHandshakeReplyBytes>(), reply)) return Shaken::kNonsense;
+  const bool has_pool = reply.status == wire::HandshakeStatus::kOtherVersion ||
+                        wire::decode(all.last<wire::kRdmaPoolBytes>(), pool_) == wire::DecodeStatus::kOk;
+  return has_pool ? Shaken::kAnswered : Shaken::kNonsense;
 }
 
 bool RdmaLink::post_receive() noexcept {
@@ -256,16 +229,11 @@ std::vector<int> RdmaLink::descriptors() const {
   return all;
 }
 
-RdmaLink::Resumed RdmaLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
+Resumed RdmaLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
   const Nanoseconds deadline = os::monotonic_now() + timeout;
-  wire::Handshake question;
-  question.kind = wire::HandshakeKind::kResume;
-  question.instance = welcome_.instance;
-  question.session = welcome_.session;
-  question.secret = welcome_.secret;
   wire::HandshakeReply reply;
   Shaken shaken = connect(deadline);
-  if (shaken == Shaken::kAnswered) shaken = shake_hands(question, reply, deadline);
+  if (shaken == Shaken::kAnswered) shaken = shake_hands(ask_to_resume(welcome_), reply, deadline);
   switch (shaken) {
     case Shaken::kRefused: reason = kNobodyThere; return Resumed::kNever;
     case Shaken::kOtherUser:
@@ -276,26 +244,11 @@ RdmaLink::Resumed RdmaLink::resume(Nanoseconds timeout, LossReason& reason) noex
     case Shaken::kNonsense: return Resumed::kNotYet;
     case Shaken::kAnswered: break;
   }
-  switch (reply.status) {
-    case wire::HandshakeStatus::kWelcome:
-      // Fail closed: whatever the answer claims, it must be about the session that we had.
-      if (reply.instance != welcome_.instance || reply.session != welcome_.session ||
-          reply.secret != welcome_.secret || reply.slots != welcome_.slots || reply.tenant != welcome_.tenant ||
-          reply.epoch <= welcome_.epoch || granted_slots_ < welcome_.slots) {
-        reason = kRestarted;
-        return Resumed::kNever;
-      }
-      welcome_.epoch = reply.epoch;
-      return Resumed::kUp;
-    case wire::HandshakeStatus::kOtherInstance: reason = kRestarted; return Resumed::kNever;
-    case wire::HandshakeStatus::kExpired: reason = kLeaseOver; return Resumed::kNever;
-    case wire::HandshakeStatus::kNoPermission:
-    case wire::HandshakeStatus::kOtherVersion: reason = kRefuses; return Resumed::kNever;
-    case wire::HandshakeStatus::kFull:
-    case wire::HandshakeStatus::kDraining:
-    case wire::HandshakeStatus::kMalformed: break;
+  if (reply.status == wire::HandshakeStatus::kWelcome && granted_slots_ < welcome_.slots) {
+    reason = kRestarted;
+    return Resumed::kNever;
   }
-  return Resumed::kNotYet;
+  return judge_resumption(welcome_, reply, reason);
 }
 
 verbs::WorkCounts RdmaLink::counts() const noexcept {

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nic/transport/link_loss.h"
+#include "nic/transport/session_handshake.h"
 #include "nic/verbs/manager.h"
 #include "nic/verbs/queue.h"
 #include "nic/wire/handshake.h"
@@ -53,7 +53,6 @@ class RdmaLink {
   // What is outstanding ends as broken; whoever waits for completions returns.
   void break_off() noexcept { queue_->break_off(); }
 
-  enum class Resumed : uint8_t { kUp, kNotYet, kNever };
   // Tries once to connect again and to take the session up. Nobody may be using the queue.
   Resumed resume(os::Nanoseconds timeout, LossReason& reason) noexcept;
 

@@ -270,44 +270,4 @@ Result<wire::Body> ShmChannel::ask(wire::ControlOperation operation, std::span<c
   return std::unexpected(std::move(error));
 }
 
-Result<NodeInfo> ShmChannel::info() {
-  TIARA_TRY(const wire::Body body, ask(wire::ControlOperation::kInfo, {}));
-  return wire::decode_info(body);
-}
-
-Result<AddressSpaceId> ShmChannel::create_space(uint64_t max_pages) {
-  TIARA_TRY(const wire::Body body, ask(wire::ControlOperation::kCreateSpace, wire::encode_number(max_pages)));
-  TIARA_TRY(const uint32_t id, wire::decode_id(body));
-  return AddressSpaceId{id};
-}
-
-Result<void> ShmChannel::destroy_space(AddressSpaceId space) {
-  TIARA_TRY_VOID(ask(wire::ControlOperation::kDestroySpace, wire::encode_number(space.value)));
-  return {};
-}
-
-Result<ClonedSpace> ShmChannel::clone_space(AddressSpaceId space, CloneKind kind) {
-  TIARA_TRY(const wire::Body body,
-            ask(wire::ControlOperation::kCloneSpace, wire::encode(wire::CloneRequest{space, kind})));
-  return wire::decode_cloned_space(body);
-}
-
-Result<void> ShmChannel::adopt_space(const ClonedSpace& clone) {
-  TIARA_TRY_VOID(ask(wire::ControlOperation::kAdoptSpace, wire::encode(clone)));
-  return {};
-}
-
-Result<void> ShmChannel::allocate_data(AddressSpaceId space, Bytes size) {
-  TIARA_TRY_VOID(ask(wire::ControlOperation::kAllocateData, wire::encode(wire::DataRequest{space, size})));
-  return {};
-}
-
-Result<OperatorId> ShmChannel::register_operator(std::span<const std::byte> container) {
-  if (container.size() > wire::kMaxControlBody)
-    return fail(ErrorCode::kInvalidInput, "an operator of " + std::to_string(container.size()) + " bytes is too large");
-  TIARA_TRY(const wire::Body body, ask(wire::ControlOperation::kRegisterOperator, container));
-  TIARA_TRY(const uint32_t id, wire::decode_id(body));
-  return OperatorId{id};
-}
-
 }  // namespace tiara::nic

@@ -15,10 +15,9 @@
 #include <mutex>
 #include <string>
 
-#include "nic/transport/channel.h"
 #include "nic/transport/connect.h"
+#include "nic/transport/remote_channel.h"
 #include "nic/transport/slot_pool.h"
-#include "nic/wire/control.h"
 #include "nic/wire/shm_layout.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/spin.h"
@@ -26,7 +25,7 @@
 
 namespace tiara::nic {
 
-class ShmChannel final : public Channel {
+class ShmChannel final : public RemoteChannel {
  public:
   static Result<std::unique_ptr<ShmChannel>> connect(const std::string& path, const ConnectOptions& options);
   ~ShmChannel() override;
@@ -37,13 +36,6 @@ class ShmChannel final : public Channel {
   Reply collect(Ticket ticket) noexcept override;
   bool is_lost() const noexcept override { return is_lost_.load(std::memory_order_acquire); }
 
-  Result<NodeInfo> info() override;
-  Result<AddressSpaceId> create_space(uint64_t max_pages) override;
-  Result<void> destroy_space(AddressSpaceId space) override;
-  Result<ClonedSpace> clone_space(AddressSpaceId space, CloneKind kind) override;
-  Result<void> adopt_space(const ClonedSpace& clone) override;
-  Result<void> allocate_data(AddressSpaceId space, Bytes size) override;
-  Result<OperatorId> register_operator(std::span<const std::byte> container) override;
   std::vector<int> descriptors() const override { return {socket_.get(), doorbell_.get()}; }
 
  private:
@@ -69,12 +61,8 @@ class ShmChannel final : public Channel {
   uint32_t take_call_slot() noexcept;
   void mark_lost() noexcept;
 
-  struct Answer {
-    wire::ControlHeader header;
-    wire::Body body;
-  };
-  // The node's answer or its "no"; an Error of the connection makes the channel lost.
-  Result<wire::Body> ask(wire::ControlOperation operation, std::span<const std::byte> body);
+  // An Error of the connection makes the channel lost.
+  Result<wire::Body> ask(wire::ControlOperation operation, std::span<const std::byte> body) override;
   Result<Answer> exchange(wire::ControlOperation operation, std::span<const std::byte> body);
 
   const std::string path_;

@@ -1,14 +1,10 @@
-// One connection of requests and their answers, shared by the threads of a process.
-//
-// Sending: under the send lock, whole messages. Receiving: whoever waits for an answer and finds nobody receiving
-// *leads*: it reads the socket, delivers the answers of all, and when it has its own it wakes one of those who still
-// wait, to lead on. So a single thread pays no hand-over, and no thread of ours stands between the socket and it.
+// The receiving end of one connection: answers are cut out of the stream and checked. What a leader calls
+// (session_channel.h).
 //
 // Not a multishot receive of io_uring: such a request belongs to the thread that armed it, whose own system calls its
 // completions would interrupt, and ends with it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -16,7 +12,6 @@
 #include "nic/wire/frame.h"
 #include "nic/wire/handshake.h"
 #include "runtime/base/error.h"
-#include "runtime/os/futex_lock.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/tcp.h"
 
@@ -40,10 +35,6 @@ class TcpLane {
   Result<void> set_up();
 
   std::span<std::byte> gather_room() noexcept { return buffer_.span().last(kGatherBytes); }
-
-  os::FutexLock send_lock;
-  os::FutexLock lead_lock;
-  std::atomic<uint64_t> waiting{0};  // slots whose owners want to lead; a bit is set before trying the lead lock
 
   // Only with the lead lock.
   enum class Received : uint8_t { kNothing, kSome, kBroken };

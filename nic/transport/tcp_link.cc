@@ -16,22 +16,6 @@ Nanoseconds left_until(Nanoseconds deadline) noexcept {
   return std::max(deadline - os::monotonic_now(), Nanoseconds(1'000'000));
 }
 
-Error explain_answer(const wire::HandshakeReply& reply) {
-  const std::string why(reply.used_text());
-  switch (reply.status) {
-    case wire::HandshakeStatus::kNoPermission: return {ErrorCode::kNoPermission, why};
-    case wire::HandshakeStatus::kFull: return {ErrorCode::kResourceExhausted, why};
-    case wire::HandshakeStatus::kDraining: return {ErrorCode::kUnavailable, why};
-    case wire::HandshakeStatus::kOtherVersion:
-      return {ErrorCode::kUnsupported, "it speaks another version; use the same version of tiara on both sides"};
-    case wire::HandshakeStatus::kWelcome:
-    case wire::HandshakeStatus::kOtherInstance:
-    case wire::HandshakeStatus::kExpired:
-    case wire::HandshakeStatus::kMalformed: break;
-  }
-  return {ErrorCode::kInvalidInput, "it refuses: " + why + "; use the same version of tiara on both sides"};
-}
-
 }  // namespace
 
 TcpLink::Shaken TcpLink::shake_hands(TcpStream& stream, const wire::Handshake& question,
@@ -60,13 +44,7 @@ TcpLink::Shaken TcpLink::shake_hands(TcpStream& stream, const wire::Handshake& q
     }
   }
   last_error_ = 0;
-  const auto decoded = wire::decode(answer, reply);
-  if (decoded == wire::DecodeStatus::kBadVersion) {
-    reply = {};
-    reply.status = wire::HandshakeStatus::kOtherVersion;
-    return Shaken::kAnswered;
-  }
-  return decoded == wire::DecodeStatus::kOk ? Shaken::kAnswered : Shaken::kNonsense;
+  return decode_answer(answer, reply) ? Shaken::kAnswered : Shaken::kNonsense;
 }
 
 TcpLink::Shaken TcpLink::attach_lanes(Nanoseconds deadline, wire::HandshakeReply& reply) noexcept {
@@ -96,7 +74,7 @@ Error TcpLink::explain(Shaken shaken, const wire::HandshakeReply& reply) const {
     case Shaken::kNotSecure:
       return {ErrorCode::kNoPermission, std::string("no TLS with it: ") + insecure_because_ +
                                             "; check ?tls= against the node's --tls-cert, and the name in the address"};
-    case Shaken::kAnswered: return explain_answer(reply);
+    case Shaken::kAnswered: return explain_refusal(reply);
     case Shaken::kNonsense: break;
   }
   return {ErrorCode::kInvalidInput, "what answers there is no memory node; check the address"};
@@ -106,9 +84,7 @@ Result<TcpLink> TcpLink::open(std::string_view address, std::string_view token, 
   TcpLink link;
   TIARA_TRY(const TcpTarget target, parse_target(address));
   link.url_ = "tcp://" + target.host_port;
-  if (token.size() > wire::kMaxHandshakeToken)
-    return fail(ErrorCode::kInvalidInput, "a token of " + std::to_string(token.size()) + " bytes; use at most " +
-                                              std::to_string(wire::kMaxHandshakeToken));
+  TIARA_TRY(const wire::Handshake question, ask_to_open(slots, token));
   TIARA_TRY(link.address_, os::resolve_tcp(target.host_port));
   std::shared_ptr<const tls::Identity> identity;
   if (!target.authorities.empty()) {
@@ -119,10 +95,6 @@ Result<TcpLink> TcpLink::open(std::string_view address, std::string_view token, 
   for (TcpStream& lane : link.lanes_) {
     TIARA_TRY(lane, TcpStream::open(link.address_, identity, kSlice));
   }
-  wire::Handshake question;
-  question.slots = slots;
-  question.token_bytes = static_cast<uint32_t>(token.size());
-  std::copy(token.begin(), token.end(), question.token.begin());
   wire::HandshakeReply reply;
   Shaken shaken = link.shake_hands(link.control_, question, reply, deadline);
   if (shaken == Shaken::kAnswered && reply.status == wire::HandshakeStatus::kWelcome) {
@@ -151,45 +123,23 @@ std::vector<int> TcpLink::descriptors() const {
   return all;
 }
 
-TcpLink::Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
+Resumed TcpLink::resume(Nanoseconds timeout, LossReason& reason) noexcept {
   const Nanoseconds deadline = os::monotonic_now() + timeout;
   control_.disconnect();
   for (TcpStream& lane : lanes_) lane.disconnect();
-  wire::Handshake question;
-  question.kind = wire::HandshakeKind::kResume;
-  question.instance = welcome_.instance;
-  question.session = welcome_.session;
-  question.secret = welcome_.secret;
   wire::HandshakeReply reply;
-  Shaken shaken = shake_hands(control_, question, reply, deadline);
-  if (shaken == Shaken::kAnswered && reply.status == wire::HandshakeStatus::kWelcome) {
-    // Fail closed: whatever the answer claims, it must be about the session that we had.
-    if (reply.instance != welcome_.instance || reply.session != welcome_.session || reply.secret != welcome_.secret ||
-        reply.slots != welcome_.slots || reply.tenant != welcome_.tenant || reply.epoch <= welcome_.epoch) {
-      reason = kRestarted;
-      return Resumed::kNever;
-    }
-    welcome_.epoch = reply.epoch;
+  Shaken shaken = shake_hands(control_, ask_to_resume(welcome_), reply, deadline);
+  if (shaken == Shaken::kAnswered) {
+    const Resumed resumed = judge_resumption(welcome_, reply, reason);
+    if (resumed != Resumed::kUp) return resumed;
     shaken = attach_lanes(deadline, reply);
-    if (shaken == Shaken::kAnswered)
-      return reply.status == wire::HandshakeStatus::kWelcome ? Resumed::kUp : Resumed::kNotYet;
   }
   switch (shaken) {
+    case Shaken::kAnswered: return reply.status == wire::HandshakeStatus::kWelcome ? Resumed::kUp : Resumed::kNotYet;
     case Shaken::kRefused: reason = kNobodyThere; return Resumed::kNever;
     case Shaken::kUnreachable:
     case Shaken::kNotSecure:  // the handshake's bytes were corrupted, or somebody is in between: he was told nothing
-    case Shaken::kNonsense: return Resumed::kNotYet;
-    case Shaken::kAnswered: break;
-  }
-  switch (reply.status) {
-    case wire::HandshakeStatus::kOtherInstance: reason = kRestarted; return Resumed::kNever;
-    case wire::HandshakeStatus::kExpired: reason = kLeaseOver; return Resumed::kNever;
-    case wire::HandshakeStatus::kNoPermission:
-    case wire::HandshakeStatus::kOtherVersion: reason = kRefuses; return Resumed::kNever;
-    case wire::HandshakeStatus::kFull:
-    case wire::HandshakeStatus::kDraining:
-    case wire::HandshakeStatus::kMalformed:  // our question was corrupted on its way
-    case wire::HandshakeStatus::kWelcome: break;
+    case Shaken::kNonsense: break;
   }
   return Resumed::kNotYet;
 }

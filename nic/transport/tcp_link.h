@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nic/transport/link_loss.h"
+#include "nic/transport/session_handshake.h"
 #include "nic/transport/tcp_stream.h"
 #include "nic/wire/handshake.h"
 #include "nic/wire/shm_layout.h"
@@ -39,7 +39,6 @@ class TcpLink {
   void shut_down() noexcept;
   std::vector<int> descriptors() const;
 
-  enum class Resumed : uint8_t { kUp, kNotYet, kNever };
   // Tries once to connect again and to take the session up, within `timeout`. Nobody may be using the connections.
   // kNever: the session is gone for the reason that is stored in `reason`.
   Resumed resume(os::Nanoseconds timeout, LossReason& reason) noexcept;

@@ -207,6 +207,18 @@ TEST_CASE("rdma: a connection that is cut under load is made again, and every re
   }
 }
 
+TEST_CASE("rdma: requests that are posted together are one list", "[.rdma]") {
+  const World world;
+  std::array<Posting, 8> postings;
+  for (Posting& posting : postings) posting.request = {world.counting, world.space, {}};
+  const verbs::WorkCounts before = world.rdma().counts();
+  CHECK(world.channel->post_all(postings) == postings.size());
+  for (const Posting& posting : postings) CHECK(world.channel->collect(posting.ticket).call == CallStatus::kAnswered);
+  const verbs::WorkCounts after = world.rdma().counts();
+  CHECK(after.sends - before.sends == postings.size());
+  CHECK(after.lists - before.lists == 1);
+}
+
 TEST_CASE("rdma: posted requests survive a cut, and a control question is acted on once", "[.rdma]") {
   const World world;
   std::vector<Ticket> tickets;
