@@ -28,7 +28,7 @@ module tiara_serial #(
   logic [63:0]     sum_q, word_q, addend_q;
   logic [6:0]      count_q;
 
-  logic is_div, is_left, finish, take, is_whole;
+  logic is_div, is_left, is_last, finish, take, is_whole;
   logic [64:0] base, total, addend;
 
   assign is_div  = is_div_q;
@@ -40,14 +40,16 @@ module tiara_serial #(
   if (HasSplitAdd) begin : gen_split_add
     logic [33:0] low, low_q, high;
     logic [32:0] high_base_q;
-    logic        is_high_q;
+    logic        is_high_q, is_last_q;
     assign low   = {1'b0, base[31:0], 1'b1} + {1'b0, addend[31:0], is_div};
     assign high  = {high_base_q, 1'b1} + {addend[64:32], low_q[33]};
     assign total = {high[33:1], low_q[32:1]};
     assign is_whole = is_high_q;
+    assign finish   = is_last_q;  // known since the first half
     always_ff @(posedge clk_i) begin
       low_q       <= low;
       high_base_q <= base[64:32];
+      is_last_q   <= is_last;
       is_high_q   <= !start_i && !is_high_q;
     end
   end else begin : gen_add
@@ -55,25 +57,26 @@ module tiara_serial #(
     assign wide     = {base, 1'b1} + {addend, is_div};
     assign total    = wide[65:1];
     assign is_whole = 1'b1;
+    assign finish   = is_last;
   end
 
   always_comb begin
     unique case (op_q)
       tiara_pkg::SerDivu, tiara_pkg::SerRemu: begin
-        take   = !total[64];  // the remainder so far holds the divisor
-        finish = count_q[6];
+        take    = !total[64];  // the remainder so far holds the divisor
+        is_last = count_q[6];
       end
       tiara_pkg::SerCtz: begin
-        take   = 1'b1;
-        finish = word_q[0] || count_q[6];
+        take    = 1'b1;
+        is_last = word_q[0] || count_q[6];
       end
       tiara_pkg::SerClz: begin
-        take   = 1'b1;
-        finish = word_q[63] || count_q[6];
+        take    = 1'b1;
+        is_last = word_q[63] || count_q[6];
       end
       default: begin  // multiply, count ones
-        take   = word_q[0];
-        finish = word_q == '0;
+        take    = word_q[0];
+        is_last = word_q == '0;
       end
     endcase
   end
