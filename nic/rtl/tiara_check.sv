@@ -123,9 +123,11 @@ module tiara_check #(
   assign advance  = c2_moves && !start_i;  // the budgets have one write port
   assign c1_ready = advance;
 
+  // A request that waits here is charged in each cycle, with the same number: nobody else asks for its context. One
+  // that has a fault is charged too: it is its program's last.
   always_ff @(posedge clk_i) begin
     if (start_i) budget_q[start_ctx_i] <= start_bytes_i;
-    else if (advance && c1_valid_q && c1_is_charged_q && fault == '0) budget_q[c1_ctx_q] <= c1_left_q[31:0];
+    else if (c1_valid_q && c1_is_charged_q && !c1_left_q[32]) budget_q[c1_ctx_q] <= c1_left_q[31:0];
   end
 
   always_ff @(posedge clk_i or negedge rst_ni) begin

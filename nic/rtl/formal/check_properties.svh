@@ -6,7 +6,7 @@
   logic [CtxW-1:0]   f1_ctx_q, f2_ctx_q;
   logic              f1_is_8_q, f2_is_8_q, f1_is_64_q, f2_is_64_q, f2_is_charged_q;
   logic              f1_is_posted_q, f2_is_posted_q;
-  logic [31:0]       f2_budget_q;
+  logic [31:0]       f1_budget_q, f2_budget_q;
   logic f_runs_q;
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) f_runs_q <= 1'b0;
@@ -26,6 +26,7 @@
       f1_is_8_q      <= is_aligned_8_i;
       f1_is_64_q     <= is_aligned_64_i;
       f1_is_posted_q <= is_posted_i;
+      f1_budget_q    <= budget_q[ctx_i];
     end
     if (c2_moves) begin
       f2_has_entry_q  <= f1_has_entry_q;
@@ -41,7 +42,7 @@
       f2_is_64_q      <= f1_is_64_q;
       f2_is_posted_q  <= f1_is_posted_q;
       f2_is_charged_q <= c1_is_charged_q;
-      f2_budget_q     <= budget_q[c1_ctx_q];
+      f2_budget_q     <= f1_budget_q;
     end
   end
 
