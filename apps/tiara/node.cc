@@ -57,6 +57,41 @@ Result<nic::PeerConfig> parse_peers(const PeerOptions& options) {
   return config;
 }
 
+struct EthernetOptions {
+  std::string device, address;
+  std::vector<std::string> clients;
+};
+
+Result<void> settle_ethernet(const EthernetOptions& options, const std::string& engine, const nic::NodeConfig& config,
+                             EthernetConfig& made) {
+  if (options.device.empty()) {
+    if (!options.address.empty() || !options.clients.empty())
+      return fail(ErrorCode::kInvalidInput, "--ethernet-address and --ethernet-client need --ethernet DEVICE");
+    return {};
+  }
+  if (engine != "rtl")
+    return fail(ErrorCode::kInvalidInput, "--ethernet: only the NIC takes frames; add --engine rtl");
+  if (!config.tenants.empty())
+    return fail(ErrorCode::kInvalidInput, "--ethernet is for a node without tenants: nothing counts there what they "
+                                          "may use");
+  if (options.address.empty() || options.clients.empty())
+    return fail(ErrorCode::kInvalidInput, "--ethernet needs --ethernet-address, the NIC's own, and an "
+                                          "--ethernet-client for each that it serves");
+  if (options.clients.size() > nic::rtl::NicEngine::kNetworkClients)
+    return fail(ErrorCode::kInvalidInput, fmt::format("--ethernet-client: the NIC serves {} at most",
+                                                      nic::rtl::NicEngine::kNetworkClients));
+  made.device = options.device;
+  auto address = parse_network_address(options.address);
+  if (!address) return fail(ErrorCode::kInvalidInput, "--ethernet-address: " + address.error().message);
+  made.address = *address;
+  for (const std::string& text : options.clients) {
+    auto client = parse_network_address(text);
+    if (!client) return fail(ErrorCode::kInvalidInput, "--ethernet-client: " + client.error().message);
+    made.clients.push_back(*client);
+  }
+  return {};
+}
+
 // tiara node status|tenants|drain|fsck
 constexpr std::string_view kQuestions[] = {"status", "tenants", "drain", "fsck"};
 
@@ -115,6 +150,7 @@ int node_main(int argc, char** argv) {
   bool serves_baselines = false;
   PeerOptions peer_options;
   std::string shared = "0";
+  EthernetOptions ethernet;
   app.add_option("--listen", serving.urls,
                  "where to serve: shm://PATH, a UNIX socket for processes of this machine, tcp://HOST:PORT or "
                  "rdma://ADDRESS:PORT, of an RDMA device (port 0: any that is free); may be given several times")
@@ -168,6 +204,16 @@ int node_main(int argc, char** argv) {
                  "hardware in simulation, where the build has it, and slowly")
       ->option_text("E")
       ->one_of({"auto", "jit", "interp", "rtl"});
+  app.add_option("--ethernet", ethernet.device,
+                 "with --engine rtl: a network device, TAP or any other, whose frames go into the NIC as they are")
+      ->option_text("DEVICE");
+  app.add_option("--ethernet-address", ethernet.address,
+                 "the NIC's own address there: MAC,IP:PORT, as in 02:74:6e:69:63:01,10.77.0.1:4791")
+      ->option_text("ADDRESS");
+  app.add_option("--ethernet-client", ethernet.clients,
+                 "a client there, known by its address, with an address space of its own; up to seven times")
+      ->option_text("ADDRESS")
+      ->repeatable();
   app.add_option("--shared", shared,
                  "memory of the region `shared`, one for all clients and for other nodes (default: none)")
       ->option_text("SIZE");
@@ -203,7 +249,7 @@ int node_main(int argc, char** argv) {
     if (!token) return complain(token.error());
     config.token = std::move(*token);
   }
-  if (serving.urls.empty())
+  if (serving.urls.empty() && ethernet.device.empty())
     return complain(kExitUsage, "--listen is required: where to serve, as in --listen shm:///run/tiara.sock");
   const auto lease_time = parse_duration(lease);
   if (!lease_time) return complain(kExitUsage, "--lease: " + lease_time.error().message);
@@ -223,9 +269,13 @@ int node_main(int argc, char** argv) {
                     format_bytes(kMinMemory)));
   config.pool.size = *size;
   config.pool.backing = nic::PoolBacking::kPrivate;
+  if (const auto settled = settle_ethernet(ethernet, engine, config, serving.ethernet); !settled)
+    return complain(kExitUsage, settled.error().message);
   if (engine == "rtl") {
-    auto hardware = nic::rtl::make_rtl_engine();
+    auto hardware = serving.ethernet.device.empty() ? nic::rtl::make_rtl_engine()
+                                                    : nic::rtl::make_rtl_engine(serving.ethernet.address);
     if (!hardware) return complain(kExitFailure, "--engine rtl: " + hardware.error().message);
+    serving.hardware = *hardware;
     config.engine = std::move(*hardware);
   } else if (engine != "interp") {
     auto jit = nic::JitEngine::create();

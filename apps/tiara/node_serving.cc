@@ -64,6 +64,19 @@ void announce(const Serving& serving, const nic::MemoryNode& node, Bytes shared,
                           {"process", getpid()}});
 }
 
+void announce_ethernet(const EthernetConfig& config, const NodeEthernet& ethernet) {
+  fmt::print("tiara node: on {} as {}\n", config.device, to_text(config.address));
+  for (const std::string& line : ethernet.describe()) fmt::print("tiara node: {}\n", line);
+}
+
+void report_ethernet(const NodeEthernet& ethernet, nic::rtl::NicEngine& hardware) {
+  const auto frames = ethernet.figures();
+  const auto nic = hardware.network_figures();
+  fmt::print("tiara node: ethernet: {} frames in, {} out, {} that the device did not take; the NIC ran {} requests, "
+             "refused {}, answered {} again and dropped {} frames\n",
+             frames.received, frames.sent, frames.unsent, nic.run, nic.refused, nic.answered_again, nic.dropped);
+}
+
 // Looks once a second whether there is something to log.
 void wait_for_end(const nic::MemoryNode& node, NodeWatch& watch) {
   sigset_t signals;
@@ -87,6 +100,13 @@ int serve_until_told(const Serving& serving, const nic::NodeConfig& config, cons
   if (!node) return complain(kExitOsError, node.error().message + "; ask for less with --memory");
   Servers servers;
   if (const auto status = listen(serving, **node, server_config, servers)) return *status;
+  std::unique_ptr<NodeEthernet> ethernet;
+  if (!serving.ethernet.device.empty()) {
+    auto started = NodeEthernet::serve(serving.ethernet, config.token, **node, *serving.hardware);
+    if (!started)
+      return complain(kExitOsError, "--ethernet " + serving.ethernet.device + ": " + started.error().message);
+    ethernet = std::move(*started);
+  }
   const NodeLog log(serving.log);
   const ServedNode served{**node, servers};
   std::unique_ptr<NodeControl> control;
@@ -102,11 +122,14 @@ int serve_until_told(const Serving& serving, const nic::NodeConfig& config, cons
     metrics = std::move(*started);
   }
   NodeWatch watch(served, log);
+  if (ethernet != nullptr) announce_ethernet(serving.ethernet, *ethernet);
   announce(serving, **node, config.shared, servers, metrics.get(), log);
   wait_for_end(**node, watch);
   control.reset();
   metrics.reset();
   watch.look();
+  if (ethernet != nullptr) report_ethernet(*ethernet, *serving.hardware);
+  ethernet.reset();
   const auto stats = (*node)->stats();
   fmt::print(
       "tiara node: stopped; {} sessions, {} invocations, {} of them refused, {} faulted, {} still "

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/common/node_log.h"
+#include "apps/tiara/node_ethernet.h"
 #include "nic/node/memory_node.h"
 #include "nic/node/server.h"
 
@@ -16,6 +17,8 @@ struct Serving {
   std::string control;      // path of the control socket; empty: none
   std::string admin_token;  // what requests there must bring; empty: nothing
   std::string metrics;      // HOST:PORT; empty: none
+  EthernetConfig ethernet;  // then `hardware` is what runs operators
+  std::shared_ptr<nic::rtl::NicEngine> hardware;
   NodeLog::Format log = NodeLog::Format::kText;
 };
 

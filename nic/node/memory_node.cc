@@ -102,6 +102,29 @@ Outcome Session::run_within_quota(const OperatorRegistry::Operator& target, cons
   return outcome;
 }
 
+Result<std::vector<Session::Grant>> Session::grants(AddressSpaceId space) {
+  const SpaceTable::Use use = node_.spaces_.enter(id_, space);
+  if (!use.is_valid()) return fail(ErrorCode::kNotFound, "no such address space");
+  std::vector<Grant> made;
+  for (const auto& [name, id] : node_.operators_.builtins()) {
+    const OperatorRegistry::Operator* const target = node_.operators_.builtin(name);
+    if (target->program == nullptr || !target->needs_space || target->names_shared) continue;
+    made.push_back({name, target->program.get(), node_.bind(*target, use.index(), use.data())});
+  }
+  return made;
+}
+
+bool Session::while_entered(AddressSpaceId space, const std::function<void()>& use) {
+  {
+    const SpaceTable::Use entered = node_.spaces_.enter(id_, space);
+    if (!entered.is_valid()) return false;
+    use();
+    node_.spaces_.settle(entered.index());
+  }
+  node_.reap();
+  return true;
+}
+
 bool Session::is_repeatable(OperatorId operation) noexcept {
   if (operation == kOneSidedRead) return true;
   const OperatorRegistry::Use target = node_.operators_.enter(tenant_.id(), operation);

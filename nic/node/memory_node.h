@@ -97,6 +97,20 @@ class Session {
   Result<void> allocate_data(AddressSpaceId space, Bytes size);
   Result<OperatorId> register_operator(std::span<const std::byte> container);
 
+  // --- for hardware that is asked by others than the node ---
+
+  // What it may run on that space: the node's own operators, internal ones left out, and the regions of each. Both
+  // live as long as the space.
+  struct Grant {
+    std::string name;
+    const VerifiedProgram* program;
+    RegionTable regions;
+  };
+  Result<std::vector<Grant>> grants(AddressSpaceId space);
+  // Calls `use`, in which the hardware may work on the space: whoever needs the pool at rest waits for it, and it for
+  // them. False: there is no such space any more, and `use` was not called.
+  bool while_entered(AddressSpaceId space, const std::function<void()>& use);
+
   // Reaps what the session has on the node; later invocations are refused. Not at the same time as other calls of
   // the control path. Idempotent.
   void close();

@@ -4,6 +4,8 @@
 
 namespace tiara::nic::rtl {
 
-Result<std::shared_ptr<Engine>> make_rtl_engine() { return std::make_shared<RtlEngine>(); }
+Result<std::shared_ptr<NicEngine>> make_rtl_engine(const wire::NetworkAddress& address) {
+  return std::make_shared<RtlEngine>(kNodeTiming, address);
+}
 
 }  // namespace tiara::nic::rtl

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <string>
 #include <thread>
 
 #include "nic/engine/dispatch.h"
@@ -11,12 +13,18 @@
 namespace tiara::nic::rtl {
 namespace {
 
-// Both ends of a wire inside this process. Addresses for private use (RFC 1918, locally administered).
-constexpr wire::NetworkAddress kNic{0x020000000001, 0x0a000001, 4791};
+// The other end of a wire inside this process, which no frame of a network gets onto.
 constexpr wire::NetworkAddress kClient{0x020000000002, 0x0a000002, 4792};
 constexpr uint32_t kClientNumber = 0;
-constexpr uint8_t kTenant = 1;
+constexpr uint8_t kTenant = 1;  // network client n is tenant kTenant + n, so that no region is for two of them
+constexpr size_t kClientOffset = 46;  // the client's number in a frame (nic/wire/ethernet.h)
+constexpr uint32_t kLooks = 8;  // cycles in which nothing shows that ingress has a whole frame, and more
+static_assert(NicEngine::kNetworkClients == NicModel::kClients - 1);
 constexpr uint32_t kTicksATurn = 1000;  // a thread clocks the NIC for so long before others have a chance
+uint32_t client_of(std::span<const std::byte> frame) {
+  return static_cast<uint32_t>(frame[kClientOffset]) | static_cast<uint32_t>(frame[kClientOffset + 1]) << 8;
+}
+
 constexpr LoadKey kKey{0x0706050403020100, 0x0f0e0d0c0b0a0908};  // of a wire that nobody else reaches
 
 }  // namespace
@@ -34,7 +42,8 @@ struct RtlEngine::Run {
   Outcome outcome;
 };
 
-RtlEngine::RtlEngine(const HostTiming& timing) : nic_(timing, kNic, kKey) {
+RtlEngine::RtlEngine(const HostTiming& timing, const wire::NetworkAddress& address)
+    : address_(address), nic_(timing, address, kKey) {
   for (uint32_t slot = 0; slot < NicModel::kWindow; ++slot) sequences_[slot] = slot;
   TIARA_CHECK(nic_.open_client(kClientNumber, kClient, kTenant));
   nic_.remote = [this](uint32_t slot) -> RemotePort* {
@@ -52,6 +61,72 @@ NicFigures RtlEngine::figures() {
 uint64_t RtlEngine::cycles() {
   const std::lock_guard lock(mutex_);
   return nic_.cycles();
+}
+
+// --- clients of a network ---
+
+Result<Admission> RtlEngine::admit(const wire::NetworkAddress& client, std::span<const Grant> grants) {
+  const std::lock_guard lock(mutex_);
+  if (admitted_ == kNetworkClients)
+    return fail(ErrorCode::kResourceExhausted, "the NIC has no more than " + std::to_string(kNetworkClients) +
+                                                   " clients of a network");
+  Admission admission;
+  admission.client = admitted_ + 1;
+  const auto tenant = static_cast<uint8_t>(kTenant + admission.client);
+  admission.tenant = tenant;
+  // Held for good: by uses that nobody ends. The space has the number of its first domain, where nobody else binds
+  // these operators, because a domain is of one tenant.
+  for (const Grant& grant : grants) {
+    Loaded* const loaded = place(*grant.program);
+    uint32_t number = 0;
+    Domain* const domain = loaded == nullptr ? nullptr : bind_regions(grant.regions, tenant, number);
+    if (domain == nullptr)
+      return fail(ErrorCode::kResourceExhausted, "the NIC has no room for an operator, or for its regions");
+    ++loaded->uses;
+    ++domain->uses;
+    domain->used_at = ++clock_;
+    if (admission.operators.empty()) admission.space = number;
+    nic_.bind(loaded->number, admission.space, number);
+    admission.operators.push_back(loaded->number);
+  }
+  TIARA_CHECK(nic_.open_client(admission.client, client, tenant));
+  ++admitted_;
+  return admission;
+}
+
+bool RtlEngine::is_busy_for_network() {
+  return nic_.has_unsent() || nic_.has_frame() || (nic_.busy_clients() & ~(1u << kClientNumber)) != 0;
+}
+
+void RtlEngine::exchange(std::span<const std::vector<std::byte>> in, std::vector<std::vector<std::byte>>& out) {
+  uint32_t quiet = 0;
+  for (bool is_first = true; quiet < kLooks; is_first = false) {
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.fetch_sub(1, std::memory_order_relaxed);
+      // The engine's own client is none of the network's, whoever claims it there.
+      if (is_first)
+        for (const auto& frame : in)
+          if (frame.size() >= wire::kEthernetHeaderBytes && client_of(frame) != kClientNumber) nic_.send(frame);
+      for (uint32_t i = 0; i < kTicksATurn && quiet < kLooks; ++i) {
+        nic_.tick();
+        receive();
+        quiet = is_busy_for_network() ? 0 : quiet + 1;
+      }
+      TIARA_CHECK(!nic_.has_bus_error());
+      std::move(outgoing_.begin(), outgoing_.end(), std::back_inserter(out));
+      outgoing_.clear();
+    }
+    if (waiting_.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
+  }
+}
+
+NetworkFigures RtlEngine::network_figures() {
+  const NicFigures all = figures();
+  return {all.run, all.refused, all.replayed,
+          all.duplicates + all.stale + all.malformed + all.strangers + all.full + all.foreign + all.length +
+              all.checksum};
 }
 
 // --- operators ---
@@ -112,13 +187,14 @@ Result<void> RtlEngine::prepare(const VerifiedProgram& program) {
 
 // --- regions ---
 
-RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint32_t& number) {
+RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint8_t tenant, uint32_t& number) {
   const auto equals = [](const Region& a, const Region& b) {
     return a.base == b.base && a.size == b.size && a.permission == b.permission;
   };
   Domain* oldest = nullptr;
   for (Domain& each : domains_) {
-    if (each.used_at != 0 && std::equal(regions.begin(), regions.end(), each.regions.begin(), equals)) {
+    if (each.used_at != 0 && each.tenant == tenant &&
+        std::equal(regions.begin(), regions.end(), each.regions.begin(), equals)) {
       number = static_cast<uint32_t>(&each - domains_.data());
       return &each;
     }
@@ -129,9 +205,10 @@ RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint32_t&
   for (const NicModel::RangeId range : oldest->ranges) nic_.close_range(range);
   oldest->ranges.clear();
   oldest->regions = regions;
+  oldest->tenant = tenant;
   for (uint32_t region = 0; region < kMaxRegions; ++region) {
     const Region& each = regions[region];
-    nic_.set_region(number, region, each, kTenant);
+    nic_.set_region(number, region, each, tenant);
     if (each.size == 0) continue;
     oldest->ranges.push_back(nic_.open_range(each.base, each.size));
   }
@@ -145,7 +222,7 @@ bool RtlEngine::try_begin(Run& run, const VerifiedProgram& program, const Invoca
   if (slot == running_.end()) return false;
   run.loaded = place(program);
   if (run.loaded == nullptr) return false;
-  run.domain = bind_regions(invocation.regions, run.space);
+  run.domain = bind_regions(invocation.regions, kTenant, run.space);
   if (run.domain == nullptr) return false;
   ++run.loaded->uses;
   ++run.domain->uses;
@@ -177,28 +254,33 @@ void RtlEngine::send(Run& run, const Invocation& invocation) {
   for (; piece.piece < piece.pieces; ++piece.piece) {
     const auto rest = invocation.payload.subspan(piece.piece * wire::kPieceBytes);
     piece.bytes = rest.first(std::min(rest.size(), wire::kPieceBytes));
-    nic_.send(wire::encode_ethernet(kClient, kNic, piece));
+    nic_.send(wire::encode_ethernet(kClient, address_, piece));
+  }
+}
+
+void RtlEngine::receive() {
+  while (auto bytes = nic_.receive()) {
+    if (client_of(*bytes) == kClientNumber) receive_own(*bytes);
+    else outgoing_.push_back(std::move(*bytes));
   }
 }
 
 // Nothing is lost on this wire, so everything that comes must be in order.
-void RtlEngine::receive() {
-  while (const auto bytes = nic_.receive()) {
-    wire::NetworkAddress from;
-    const auto piece = wire::decode_ethernet(*bytes, kClient, from);
-    TIARA_CHECK(piece && from == kNic && piece->kind == wire::PieceKind::kReply && piece->client == kClientNumber);
-    Run* const run = running_[piece->sequence % NicModel::kWindow];
-    TIARA_CHECK(run != nullptr && run->sequence == piece->sequence && !run->is_done);
-    wire::ReplyFrame reply;
-    TIARA_CHECK(wire::decode(piece->frame, reply) == wire::DecodeStatus::kOk && reply.request_id == run->sequence);
-    const uint64_t at = piece->piece * wire::kPieceBytes;
-    TIARA_CHECK(reply.outcome.reply_bytes <= run->reply.size());
-    TIARA_CHECK(at + piece->bytes.size() <= reply.outcome.reply_bytes);
-    if (!piece->bytes.empty()) std::memcpy(run->reply.data() + at, piece->bytes.data(), piece->bytes.size());
-    run->pieces |= uint64_t{1} << piece->piece;
-    run->outcome = reply.outcome;
-    run->is_done = static_cast<uint32_t>(__builtin_popcountll(run->pieces)) == piece->pieces;
-  }
+void RtlEngine::receive_own(std::span<const std::byte> bytes) {
+  wire::NetworkAddress from;
+  const auto piece = wire::decode_ethernet(bytes, kClient, from);
+  TIARA_CHECK(piece && from == address_ && piece->kind == wire::PieceKind::kReply && piece->client == kClientNumber);
+  Run* const run = running_[piece->sequence % NicModel::kWindow];
+  TIARA_CHECK(run != nullptr && run->sequence == piece->sequence && !run->is_done);
+  wire::ReplyFrame reply;
+  TIARA_CHECK(wire::decode(piece->frame, reply) == wire::DecodeStatus::kOk && reply.request_id == run->sequence);
+  const uint64_t at = piece->piece * wire::kPieceBytes;
+  TIARA_CHECK(reply.outcome.reply_bytes <= run->reply.size());
+  TIARA_CHECK(at + piece->bytes.size() <= reply.outcome.reply_bytes);
+  if (!piece->bytes.empty()) std::memcpy(run->reply.data() + at, piece->bytes.data(), piece->bytes.size());
+  run->pieces |= uint64_t{1} << piece->piece;
+  run->outcome = reply.outcome;
+  run->is_done = static_cast<uint32_t>(__builtin_popcountll(run->pieces)) == piece->pieces;
 }
 
 void RtlEngine::end(Run& run) {

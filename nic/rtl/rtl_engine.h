@@ -13,19 +13,26 @@
 #include <mutex>
 #include <vector>
 
-#include "nic/engine/engine.h"
 #include "nic/rtl/dv/nic_model.h"
+#include "nic/rtl/make_engine.h"
 
 namespace tiara::nic::rtl {
 
-class RtlEngine final : public Engine {
+// Memory that answers after twenty cycles, in order.
+inline constexpr HostTiming kNodeTiming{20, 20, 0, 0, 1};
+
+class RtlEngine final : public NicEngine {
  public:
-  explicit RtlEngine(const HostTiming& timing = {20, 20, 0, 0, 1});
+  explicit RtlEngine(const HostTiming& timing = kNodeTiming, const wire::NetworkAddress& address = kNicAddress);
   ~RtlEngine() override;
 
   // kResourceExhausted when the program is larger than the NIC's program store.
   Result<void> prepare(const VerifiedProgram& program) override;
   Outcome run(const VerifiedProgram& program, const Invocation& invocation) noexcept override;
+
+  Result<Admission> admit(const wire::NetworkAddress& client, std::span<const Grant> grants) override;
+  void exchange(std::span<const std::vector<std::byte>> in, std::vector<std::vector<std::byte>>& out) override;
+  NetworkFigures network_figures() override;
 
   NicFigures figures();
   uint64_t cycles();
@@ -39,6 +46,7 @@ class RtlEngine final : public Engine {
   };
   struct Domain {
     RegionTable regions{};
+    uint8_t tenant = 0;
     uint32_t uses = 0;
     uint64_t used_at = 0;
     std::vector<NicModel::RangeId> ranges;
@@ -48,12 +56,15 @@ class RtlEngine final : public Engine {
   Loaded* place(const VerifiedProgram& program);
   uint32_t find_blocks(uint32_t blocks) const;
   bool forget_idle();
-  Domain* bind_regions(const RegionTable& regions, uint32_t& number);
+  Domain* bind_regions(const RegionTable& regions, uint8_t tenant, uint32_t& number);
   bool try_begin(Run& run, const VerifiedProgram& program, const Invocation& invocation);
   void send(Run& run, const Invocation& invocation);
   void receive();
+  void receive_own(std::span<const std::byte> bytes);
   void end(Run& run);
+  bool is_busy_for_network();
 
+  const wire::NetworkAddress address_;
   std::atomic<uint32_t> waiting_{0};  // threads that want mutex_
   std::mutex mutex_;
   NicModel nic_;
@@ -64,6 +75,8 @@ class RtlEngine final : public Engine {
   std::array<Run*, NicModel::kWindow> running_{};
   std::array<uint64_t, NicModel::kWindow> sequences_{};  // of the slot's next request
   uint64_t clock_ = 0;
+  uint32_t admitted_ = 0;                        // network clients: numbers 1 to admitted_
+  std::vector<std::vector<std::byte>> outgoing_;  // frames to them
 };
 
 }  // namespace tiara::nic::rtl

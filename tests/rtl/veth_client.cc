@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "nic/transport/request_frame.h"
 #include "runtime/base/check.h"
@@ -47,12 +48,22 @@ std::optional<uint32_t> VethClient::post(const Request& request, uint32_t reply_
   return static_cast<uint32_t>(free - slots_.begin());
 }
 
+uint64_t VethClient::copies(Direction direction) {
+  if (std::exchange(is_next_lost_[direction], false)) return ++lost_, 0;
+  if (loss_ == 0) return 1;
+  const uint64_t draw = random_() % 100;
+  if (draw < loss_) return ++lost_, 0;
+  if (draw < 2 * loss_) return ++doubled_, 2;
+  return 1;
+}
+
 // A full queue of the device loses the datagram, as the network may: it is sent again.
 void VethClient::send(Slot& slot) {
   // Each time from another piece on, so that a queue too short for all of them does not lose the same ones again.
   for (size_t i = 0; i < slot.datagrams.size(); ++i) {
     const auto& each = slot.datagrams[(i + slot.first_piece) % slot.datagrams.size()];
-    static_cast<void>(::send(socket_, each.data(), each.size(), MSG_DONTWAIT));
+    for (uint64_t times = copies(kOut); times > 0; --times)
+      static_cast<void>(::send(socket_, each.data(), each.size(), MSG_DONTWAIT));
   }
   slot.first_piece += 17;
   slot.sent_at = std::chrono::steady_clock::now();
@@ -83,7 +94,7 @@ bool VethClient::wait(uint32_t number, std::chrono::seconds patience) {
     pollfd readable{socket_, POLLIN, 0};
     poll(&readable, 1, static_cast<int>(kResendAfter.count()));
     for (ssize_t got; (got = recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT)) >= 0;)
-      receive(std::span(buffer).first(static_cast<size_t>(got)));
+      for (uint64_t times = copies(kIn); times > 0; --times) receive(std::span(buffer).first(static_cast<size_t>(got)));
     for (Slot& slot : slots_) {
       if (!slot.is_taken || slot.is_answered) continue;
       if (std::chrono::steady_clock::now() - slot.sent_at < slot.resend_after) continue;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <random>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,14 @@ class VethClient {
     for (uint32_t slot = 0; slot < kWindow; ++slot) slots_[slot].sequence = slot;
   }
 
+  // From now on so many datagrams of a hundred are lost in each direction, and as many come twice.
+  void lose(uint64_t percent, uint64_t seed) {
+    loss_ = percent;
+    random_.seed(seed);
+  }
+  // The next request's first datagram and the next reply that comes are lost too.
+  void lose_next() { is_next_lost_ = {true, true}; }
+
   struct Answer {
     Outcome outcome;
     std::vector<std::byte> reply;
@@ -36,6 +45,8 @@ class VethClient {
 
   uint64_t requests() const { return requests_; }
   uint64_t sent_again() const { return sent_again_; }
+  uint64_t lost() const { return lost_; }
+  uint64_t doubled() const { return doubled_; }
 
  private:
   struct Slot {
@@ -48,6 +59,8 @@ class VethClient {
     uint64_t pieces = 0;  // of the reply that have come
     Answer answer;
   };
+  enum Direction : uint8_t { kOut, kIn };
+  uint64_t copies(Direction direction);  // how often a datagram arrives
   void send(Slot& slot);
   void receive(std::span<const std::byte> datagram);
 
@@ -55,7 +68,9 @@ class VethClient {
   uint16_t client_;
   TenantId tenant_;
   std::array<Slot, kWindow> slots_;
-  uint64_t requests_ = 0, sent_again_ = 0;
+  uint64_t requests_ = 0, sent_again_ = 0, lost_ = 0, doubled_ = 0, loss_ = 0;
+  std::array<bool, 2> is_next_lost_{};
+  std::mt19937_64 random_;
 };
 
 }  // namespace tiara::nic::rtl

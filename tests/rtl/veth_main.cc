@@ -8,16 +8,13 @@
 //
 // Needs root for the namespaces; exits with 77 where it may not. Nothing is left behind: the namespaces end with the
 // test.
-#include <arpa/inet.h>
-#include <linux/ethtool.h>
 #include <linux/if_packet.h>
-#include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -36,6 +33,7 @@
 #include "nic/rtl/dv/nic_model.h"
 #include "pagetable/protocol.h"
 #include "tests/rtl/veth_client.h"
+#include "tests/rtl/veth_link.h"
 #include "tests/unit/pagetable/operators.h"
 
 namespace tiara::nic::rtl {
@@ -43,8 +41,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr wire::NetworkAddress kNic{0x02746e696301, 0x0a4d0001, 4791};  // 10.77.0.1
-constexpr wire::NetworkAddress kClient{0x02746e696302, 0x0a4d0002, 4792};
 constexpr const char* kNicDevice = "tnic";
 constexpr const char* kClientDevice = "tclient";
 constexpr LoadKey kKey{0x6b65796b65796b65, 0x796b65796b65796b};
@@ -62,36 +58,7 @@ struct Options {
   uint64_t seed = 1;
 };
 
-[[noreturn]] void skip(const char* what) {
-  fprintf(stderr, "veth: %s: %s\n", what, strerror(errno));
-  exit(77);
-}
-[[noreturn]] void die(const char* what) {
-  fprintf(stderr, "veth: %s\n", what);
-  exit(1);
-}
-void must_run(const std::string& command) {
-  if (system(command.c_str()) != 0) die(command.c_str());
-}
-
 // --- the client's process ---
-
-// The kernel must finish checksums itself: the frame goes to a packet socket, not to hardware that would.
-void finish_checksums(int socket) {
-  ethtool_value off{ETHTOOL_STXCSUM, 0};
-  ifreq request{};
-  strncpy(request.ifr_name, kClientDevice, IFNAMSIZ - 1);
-  request.ifr_data = reinterpret_cast<char*>(&off);
-  if (ioctl(socket, SIOCETHTOOL, &request) != 0) die("SIOCETHTOOL");
-}
-
-sockaddr_in address_of(const wire::NetworkAddress& address) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(address.port);
-  out.sin_addr.s_addr = htonl(address.ip);
-  return out;
-}
 
 class Client {
  public:
@@ -210,15 +177,7 @@ int run_client(int to_parent, int from_parent, const Options& options) {
   if (unshare(CLONE_NEWNET) != 0) die("unshare");
   char go = 1;
   if (write(to_parent, &go, 1) != 1 || read(from_parent, &go, 1) != 1) die("pipe");
-  must_run(std::string("ip link set ") + kClientDevice +
-           " address 02:74:6e:69:63:02 mtu 9000 up && ip addr add 10.77.0.2/24 dev " + kClientDevice +
-           " && ip neigh replace 10.77.0.1 lladdr 02:74:6e:69:63:01 dev " + kClientDevice + " nud permanent");
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in here = address_of(kClient), there = address_of(kNic);
-  if (socket < 0 || bind(socket, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 ||
-      connect(socket, reinterpret_cast<const sockaddr*>(&there), sizeof there) != 0)
-    die("the client's socket");
-  finish_checksums(socket);
+  const int socket = open_client_socket(kClientDevice);
   Client client(socket, options);
   const int status = client.run();
   const Told told{client.requests(), client.counted()};
@@ -232,7 +191,7 @@ class NicSide {
  public:
   NicSide(int socket, const Options& options)
       : socket_(socket), options_(options), random_(options.seed + 1), pool_(kFrames),
-        nic_({5, 40, 0, 0, options.seed}, kNic, kKey) {
+        nic_({5, 40, 0, 0, options.seed}, kNicAtVeth, kKey) {
     pool_.make_space(0, 4);
     nic_.open_range(pool_.bytes().data(), pool_.bytes().size());
     nic_.open_range(counter_.data(), counter_.size());
@@ -244,7 +203,7 @@ class NicSide {
     auto verified = verify(std::move(*text));
     if (!verified) die("the counter does not verify");
     load(kCount, *verified);
-    if (!nic_.open_client(0, kClient, kTenant)) die("the client is busy");
+    if (!nic_.open_client(0, kClientAtVeth, kTenant)) die("the client is busy");
   }
 
   // One step: what has come goes in, the NIC runs for a while, what it says goes out. Waits when nothing is going on.

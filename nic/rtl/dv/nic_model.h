@@ -70,6 +70,8 @@ class NicModel {
   void close_client(uint32_t client);
   NicFigures figures();
   bool has_bus_error() { return (read(0) & 4) != 0; }
+  bool has_frame() { return (read(0) & 8) != 0; }  // one that came is still being looked at
+  uint32_t busy_clients() { return static_cast<uint32_t>(read(1)); }  // requests run or are being answered: a bit each
   std::byte* reply_of(uint32_t slot) { return buffers_ + slot * kSlotBytes + kMaxPayloadBytes; }
 
   // Memory that the bus may reach. Lines are whole: ranges are widened to 64 bytes.
