@@ -42,8 +42,8 @@ struct RtlEngine::Run {
   Outcome outcome;
 };
 
-RtlEngine::RtlEngine(const HostTiming& timing, const wire::NetworkAddress& address)
-    : address_(address), nic_(timing, address, kKey) {
+RtlEngine::RtlEngine(const HostTiming& timing, const wire::NetworkAddress& address, Caching caching)
+    : address_(address), caching_(caching), nic_(timing, address, kKey) {
   for (uint32_t slot = 0; slot < NicModel::kWindow; ++slot) sequences_[slot] = slot;
   TIARA_CHECK(nic_.open_client(kClientNumber, kClient, kTenant));
   nic_.remote = [this](uint32_t slot) -> RemotePort* {
@@ -79,12 +79,14 @@ Result<Admission> RtlEngine::admit(const wire::NetworkAddress& client, std::span
   for (const Grant& grant : grants) {
     Loaded* const loaded = place(*grant.program);
     uint32_t number = 0;
-    Domain* const domain = loaded == nullptr ? nullptr : bind_regions(grant.regions, tenant, number);
+    const uint32_t cacheable = cacheable_regions(*grant.program);
+    Domain* const domain = loaded == nullptr ? nullptr : bind_regions(grant.regions, cacheable, tenant, number);
     if (domain == nullptr)
       return fail(ErrorCode::kResourceExhausted, "the NIC has no room for an operator, or for its regions");
     ++loaded->uses;
     ++domain->uses;
     domain->used_at = ++clock_;
+    has_cacheable_admitted_ |= cacheable != 0;
     if (admission.operators.empty()) admission.space = number;
     nic_.bind(loaded->number, admission.space, number);
     admission.operators.push_back(loaded->number);
@@ -106,6 +108,7 @@ void RtlEngine::exchange(std::span<const std::vector<std::byte>> in, std::vector
       const std::lock_guard lock(mutex_);
       waiting_.fetch_sub(1, std::memory_order_relaxed);
       // The engine's own client is none of the network's, whoever claims it there.
+      if (is_first && has_cacheable_admitted_) nic_.write(HostRegister::kFlush, 0);
       if (is_first)
         for (const auto& frame : in)
           if (frame.size() >= wire::kEthernetHeaderBytes && client_of(frame) != kClientNumber) nic_.send(frame);
@@ -187,13 +190,22 @@ Result<void> RtlEngine::prepare(const VerifiedProgram& program) {
 
 // --- regions ---
 
-RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint8_t tenant, uint32_t& number) {
+uint32_t RtlEngine::cacheable_regions(const VerifiedProgram& program) const {
+  if (caching_ == Caching::kAll) return UINT32_MAX;
+  uint32_t regions = 0;
+  const auto& declared = program.program().regions;
+  for (size_t i = 0; i < declared.size(); ++i) regions |= uint32_t{declared[i].is_cacheable} << i;
+  return regions;
+}
+
+RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint32_t cacheable, uint8_t tenant,
+                                           uint32_t& number) {
   const auto equals = [](const Region& a, const Region& b) {
     return a.base == b.base && a.size == b.size && a.permission == b.permission;
   };
   Domain* oldest = nullptr;
   for (Domain& each : domains_) {
-    if (each.used_at != 0 && each.tenant == tenant &&
+    if (each.used_at != 0 && each.tenant == tenant && each.cacheable == cacheable &&
         std::equal(regions.begin(), regions.end(), each.regions.begin(), equals)) {
       number = static_cast<uint32_t>(&each - domains_.data());
       return &each;
@@ -205,10 +217,11 @@ RtlEngine::Domain* RtlEngine::bind_regions(const RegionTable& regions, uint8_t t
   for (const NicModel::RangeId range : oldest->ranges) nic_.close_range(range);
   oldest->ranges.clear();
   oldest->regions = regions;
+  oldest->cacheable = cacheable;
   oldest->tenant = tenant;
   for (uint32_t region = 0; region < kMaxRegions; ++region) {
     const Region& each = regions[region];
-    nic_.set_region(number, region, each, tenant);
+    nic_.set_region(number, region, each, tenant, (cacheable >> region & 1) != 0);
     if (each.size == 0) continue;
     oldest->ranges.push_back(nic_.open_range(each.base, each.size));
   }
@@ -222,8 +235,11 @@ bool RtlEngine::try_begin(Run& run, const VerifiedProgram& program, const Invoca
   if (slot == running_.end()) return false;
   run.loaded = place(program);
   if (run.loaded == nullptr) return false;
-  run.domain = bind_regions(invocation.regions, kTenant, run.space);
+  const uint32_t cacheable = cacheable_regions(program);
+  run.domain = bind_regions(invocation.regions, cacheable, kTenant, run.space);
   if (run.domain == nullptr) return false;
+  // The host may have written since an earlier run: what that left in the cache goes.
+  if (cacheable != 0) nic_.write(HostRegister::kFlush, 0);
   ++run.loaded->uses;
   ++run.domain->uses;
   run.domain->used_at = ++clock_;

@@ -23,7 +23,10 @@ inline constexpr HostTiming kNodeTiming{20, 20, 0, 0, 1};
 
 class RtlEngine final : public NicEngine {
  public:
-  explicit RtlEngine(const HostTiming& timing = kNodeTiming, const wire::NetworkAddress& address = kNicAddress);
+  // What the NIC's table cache may keep: regions that the program calls cacheable, or, for tests, all of them.
+  enum class Caching : uint8_t { kAsHinted, kAll };
+  explicit RtlEngine(const HostTiming& timing = kNodeTiming, const wire::NetworkAddress& address = kNicAddress,
+                     Caching caching = Caching::kAsHinted);
   ~RtlEngine() override;
 
   // kResourceExhausted when the program is larger than the NIC's program store.
@@ -46,6 +49,7 @@ class RtlEngine final : public NicEngine {
   };
   struct Domain {
     RegionTable regions{};
+    uint32_t cacheable = 0;   // a bit each
     uint8_t tenant = 0;
     uint32_t uses = 0;
     uint64_t used_at = 0;
@@ -56,7 +60,8 @@ class RtlEngine final : public NicEngine {
   Loaded* place(const VerifiedProgram& program);
   uint32_t find_blocks(uint32_t blocks) const;
   bool forget_idle();
-  Domain* bind_regions(const RegionTable& regions, uint8_t tenant, uint32_t& number);
+  Domain* bind_regions(const RegionTable& regions, uint32_t cacheable, uint8_t tenant, uint32_t& number);
+  uint32_t cacheable_regions(const VerifiedProgram& program) const;
   bool try_begin(Run& run, const VerifiedProgram& program, const Invocation& invocation);
   void send(Run& run, const Invocation& invocation);
   void receive();
@@ -65,6 +70,7 @@ class RtlEngine final : public NicEngine {
   bool is_busy_for_network();
 
   const wire::NetworkAddress address_;
+  const Caching caching_;
   std::atomic<uint32_t> waiting_{0};  // threads that want mutex_
   std::mutex mutex_;
   NicModel nic_;
@@ -75,6 +81,7 @@ class RtlEngine final : public NicEngine {
   std::array<Run*, NicModel::kWindow> running_{};
   std::array<uint64_t, NicModel::kWindow> sequences_{};  // of the slot's next request
   uint64_t clock_ = 0;
+  bool has_cacheable_admitted_ = false;
   uint32_t admitted_ = 0;                        // network clients: numbers 1 to admitted_
   std::vector<std::vector<std::byte>> outgoing_;  // frames to them
 };

@@ -6,6 +6,7 @@
 
 #include "nic/asm/assembler.h"
 #include "nic/rtl/dv/nic_model.h"
+#include "nic/rtl/rtl_engine.h"
 #include "nic/verifier/verified_program.h"
 #include "nic/wire/frame.h"
 
@@ -314,6 +315,35 @@ TEST_CASE("a tenant with many requests does not keep another's from its turn") {
   REQUIRE(found != bench.order.end());
   // The 16 contexts were taken when it came, and it is the next but one at most.
   CHECK(found - bench.order.begin() <= 17);
+}
+
+TEST_CASE("what the table cache keeps is what memory has, whoever wrote it") {
+  // Both have the word at 8 in a region that may be cached: one adds it up many times, the other counts it up between.
+  const VerifiedProgram sum = program_of(
+      ".region table r cacheable\n.arg times 0 1000\n.reg i r3\n.results 1\n  li r1, 0\n"
+      "  loop i, r0, 1000 {\n    ld8 r2, table[8]\n    add r1, r1, r2\n  }\n  mov r0, r1\n  ret 1\n");
+  const VerifiedProgram count = program_of(
+      ".region table rwa cacheable\n.results 2\n  ld8 r2, table[8]\n  li r1, 1\n  faa r0, table[8], r1\n"
+      "  ld8 r1, table[8]\n  ret 2\n");
+  RtlEngine engine({3, 30, 5, 5, 13});
+  alignas(64) std::array<uint64_t, 16> table{};
+  RegionTable read{}, change{};
+  read[0] = {reinterpret_cast<std::byte*>(table.data()), sizeof table, Permission::kRead};
+  change[0] = {reinterpret_cast<std::byte*>(table.data()), sizeof table, Permission::kReadWriteAtomic};
+  const uint64_t times[] = {1000};
+  for (uint64_t round = 1; round <= 5; ++round) {
+    table[1] = round * 100;  // the host, between two runs
+    Outcome outcome = engine.run(sum, {read, times, {}, {}});
+    REQUIRE(outcome.status == Status::kOk);
+    CHECK(outcome.results[0] == round * 100'000);
+    outcome = engine.run(count, {change, {}, {}, {}});
+    REQUIRE(outcome.status == Status::kOk);
+    CHECK(outcome.results[0] == round * 100);
+    CHECK(outcome.results[1] == round * 100 + 1);
+    outcome = engine.run(sum, {read, times, {}, {}});
+    CHECK(outcome.results[0] == (round * 100 + 1) * 1000);
+  }
+  CHECK(engine.figures().hits > 5000);
 }
 
 TEST_CASE("memory that was not opened stops the NIC, not the process") {
