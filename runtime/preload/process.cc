@@ -110,7 +110,7 @@ void after_fork_in_child() noexcept {
   if (!far->after_fork_in_child(claim_own_stats)) placement::heap::switch_to_near();
   guard_system_calls(*far);
   protect_descriptors(far->descriptors());
-  if (is_guarding()) catch_raw_calls_again();
+  if (raises_signals()) catch_raw_calls_again();
 }
 
 namespace {
@@ -149,8 +149,8 @@ void start_far_memory() noexcept {
   snprintf(slot->mode, sizeof slot->mode, "%s", to_string(far.mode()));
   protect_descriptors(far.descriptors());
   enter_thread();
-  if (far.mode() != DeliveryMode::kMessage) take_sigbus();
-  if (far.kernel_accesses_need_pins()) {
+  if (far.mode() != DeliveryMode::kMessage) {
+    take_sigbus();
     catch_raw_calls();
     if (const char* why = why_raw_calls_are_not_caught(); why != nullptr && slot->note[0] == 0)
       snprintf(slot->note, sizeof slot->note, "%s", why);

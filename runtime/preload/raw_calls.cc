@@ -92,8 +92,9 @@ Support prepare() noexcept {
   const Config* config = active_config();
   if (config == nullptr || is_preparing.exchange(true, std::memory_order_acq_rel)) return Support::kUnknown;
   Support found = Support::kSwitchedOff;
-  const bool may_need_pins = config->fault == FaultMode::kAuto || config->fault == FaultMode::kSignal;
-  if (config->raw_syscalls != RawSyscalls::kIgnore && may_need_pins) {
+  // Hybrid mode needs no pins, but a raw rt_sigprocmask must not block SIGBUS there either.
+  const bool may_raise_signals = config->fault != FaultMode::kMessage;
+  if (config->raw_syscalls != RawSyscalls::kIgnore && may_raise_signals) {
     libc_code = code_around(reinterpret_cast<const void*>(TIARA_REAL(syscall)));
     own_code = code_around(reinterpret_cast<const void*>(&prepare));
     libc_instruction = find_instruction(reinterpret_cast<const void*>(TIARA_REAL(syscall)));
