@@ -67,8 +67,8 @@ void SessionChannel::restore_link() noexcept {
   control_lock_.release();
   bool is_whole = true;
   if (is_up) {
-    reconnects_.fetch_add(1, std::memory_order_relaxed);
     link_word_.store(word, std::memory_order_seq_cst);  // pairs with transmit(): the send locks are still held
+    reconnects_.fetch_add(1, std::memory_order_relaxed);
     os::futex_wake_all(link_word_, FutexScope::kPrivate);
     is_whole = send_unanswered(word);
   }

@@ -232,9 +232,10 @@ TEST_CASE("rdma: posted requests survive a cut, and a control question is acted 
 TEST_CASE("rdma: an idle client comes back by itself", "[.rdma]") {
   const World world;
   for (int i = 0; i < 3; i++) {
-    const uint64_t before = world.server->stats().resumed;
+    const uint64_t before = world.server->stats().resumed, reconnects = world.rdma().reconnects();
     world.rdma().cut_for_testing();
     CHECK(eventually([&] { return world.server->stats().resumed > before; }));
+    CHECK(eventually([&] { return world.rdma().reconnects() > reconnects; }));  // what is down cannot be cut again
   }
   CHECK(world.node->stats().spaces == 1);
   CHECK(world.call().call == CallStatus::kAnswered);
