@@ -1,4 +1,4 @@
-// The command where Verilator was missing when Tiara was built.
+// The command where Tiara was built without the simulated NIC.
 #include <cstdio>
 
 #include "apps/common/command.h"
@@ -7,8 +7,9 @@
 namespace tiara::apps::rtl {
 
 int bench_main(int, char**) {
-  fputs("tiara bench rtl: this build has no model of the hardware, because Verilator was not there; install the "
-        "package verilator and build again\n", stderr);
+  fputs("tiara bench rtl: this build has no model of the hardware, because Verilator was not there or -Drtl=disabled "
+        "was asked for; install the package verilator and build with -Drtl=enabled\n",
+        stderr);
   return kExitUnavailable;
 }
 
