@@ -128,59 +128,40 @@ module tiara_egress #(
   end
 
   // ============================================================ headers
-  function automatic logic [15:0] swapped(logic [15:0] word);
-    swapped = {word[7:0], word[15:8]};
-  endfunction
-  function automatic logic [20:0] sum_of(logic [511:0] data);
-    logic [20:0] total;
-    total = '0;
-    for (int unsigned i = 0; i < 32; i++) total = total + {5'b0, data[16*i +: 8], data[16*i+8 +: 8]};
-    sum_of = total;
-  endfunction
-  function automatic logic [15:0] folded(logic [31:0] sum);
-    logic [16:0] once;
-    once   = {1'b0, sum[15:0]} + {1'b0, sum[31:16]};
-    folded = once[15:0] + {15'b0, once[16]};
-  endfunction
-  function automatic logic [47:0] wire_of_48(logic [47:0] number);
-    wire_of_48 = {number[7:0], number[15:8], number[23:16], number[31:24], number[39:32], number[47:40]};
-  endfunction
-  function automatic logic [31:0] wire_of_32(logic [31:0] number);
-    wire_of_32 = {number[7:0], number[15:8], number[23:16], number[31:24]};
-  endfunction
   logic [15:0]  ip_bytes, udp_bytes, ip_sum, udp_sum;
-  logic [511:0] head, ip_only;
+  logic [511:0] head;
   logic [15:0]  ip_check_q, udp_check_q;
   logic [SeqW+SlotW-1:0] sequence_number;
   assign sequence_number = {sequence_i, slot_q[SlotW-1:0]};
-  assign udp_bytes = 16'd158 + {3'b0, piece_bytes};
-  assign ip_bytes  = udp_bytes + 16'd20;
+  assign udp_bytes = 16'(tiara_wire::HeaderBytes - tiara_wire::AtFromPort + tiara_wire::FrameBytes) +
+                     {3'b0, piece_bytes};
+  assign ip_bytes  = udp_bytes + 16'(tiara_wire::IpBytes);
   always_comb begin
     head = '0;
-    head[8*0  +: 48] = wire_of_48(client_mac_i);
-    head[8*6  +: 48] = wire_of_48(mac_i);
-    head[8*12 +: 16] = 16'h0008;
-    head[8*14 +: 16] = 16'h0045;
-    head[8*16 +: 16] = swapped(ip_bytes);
-    head[8*20 +: 16] = 16'h0040;                 // do not fragment
-    head[8*22 +: 16] = {8'd17, 8'd64};
-    head[8*24 +: 16] = swapped(ip_check_q);
-    head[8*26 +: 32] = wire_of_32(ip_i);
-    head[8*30 +: 32] = wire_of_32(client_ip_i);
-    head[8*34 +: 16] = swapped(port_i);
-    head[8*36 +: 16] = swapped(client_port_i);
-    head[8*38 +: 16] = swapped(udp_bytes);
-    head[8*40 +: 16] = swapped(udp_check_q);
-    head[8*42 +: 32] = {8'd2, 8'd1, 8'h4e, 8'h54};
-    head[8*46 +: 16] = 16'(client_o);
-    head[8*48 +: 64] = sequence_number;
-    head[8*56 +: 16] = 16'(piece_q);
-    head[8*58 +: 16] = 16'(pieces);
-    head[8*60 +: 32] = 32'(piece_bytes);
+    head[8*tiara_wire::AtToMac +: 48] = tiara_wire::swapped_48(client_mac_i);
+    head[8*tiara_wire::AtFromMac +: 48] = tiara_wire::swapped_48(mac_i);
+    head[8*tiara_wire::AtType +: 16] = tiara_wire::swapped(tiara_wire::TypeIpv4);
+    head[8*tiara_wire::AtIp +: 8] = tiara_wire::Ipv4;
+    head[8*tiara_wire::AtIpBytes +: 16] = tiara_wire::swapped(ip_bytes);
+    head[8*tiara_wire::AtFragment +: 16] = tiara_wire::DoNotFragment;
+    head[8*tiara_wire::AtTimeToLive +: 8] = tiara_wire::TimeToLive;
+    head[8*tiara_wire::AtProtocol +: 8] = tiara_wire::Udp;
+    head[8*tiara_wire::AtIpSum +: 16] = tiara_wire::swapped(ip_check_q);
+    head[8*tiara_wire::AtFromIp +: 32] = tiara_wire::swapped_32(ip_i);
+    head[8*tiara_wire::AtToIp +: 32] = tiara_wire::swapped_32(client_ip_i);
+    head[8*tiara_wire::AtFromPort +: 16] = tiara_wire::swapped(port_i);
+    head[8*tiara_wire::AtToPort +: 16] = tiara_wire::swapped(client_port_i);
+    head[8*tiara_wire::AtUdpBytes +: 16] = tiara_wire::swapped(udp_bytes);
+    head[8*tiara_wire::AtUdpSum +: 16] = tiara_wire::swapped(udp_check_q);
+    head[8*tiara_wire::AtMagic +: 32] = tiara_wire::Reply;
+    head[8*tiara_wire::AtClient +: 16] = 16'(client_o);
+    head[8*tiara_wire::AtSequence +: 64] = sequence_number;
+    head[8*tiara_wire::AtPiece +: 16] = 16'(piece_q);
+    head[8*tiara_wire::AtPieces +: 16] = 16'(pieces);
+    head[8*tiara_wire::AtBytes +: 32] = 32'(piece_bytes);
   end
-  assign ip_only = head & (((512'd1 << 160) - 512'd1) << 112);      // bytes 14 to 33
-  assign ip_sum  = ~folded({11'b0, sum_of(ip_only)});
-  assign udp_sum = folded(sum_q);
+  assign ip_sum  = ~tiara_wire::folded({11'b0, tiara_wire::sum_of(head, tiara_wire::IpCovers)});
+  assign udp_sum = tiara_wire::folded(sum_q);
 
   // ============================================================ the frame, whole before it leaves
   (* no_rw_check, ram_style = "block" *) logic [511:0] lines_q [0:127];
@@ -214,10 +195,12 @@ module tiara_egress #(
     end else begin
       if (asks) asked_q <= asked_q + 1'b1;
       if (line_valid_i) come_q <= come_q + 1'b1;
-      if (line_valid_i || state_q == Frame0 || state_q == Frame1) sum_q <= sum_q + {11'b0, sum_of(we_data)};
-      // The pseudo header is addresses, length and protocol: what the header line has from its addresses on, and 17.
+      if (line_valid_i || state_q == Frame0 || state_q == Frame1) 
+        sum_q <= sum_q + {11'b0, tiara_wire::sum_of(we_data, '1)};
+      // The pseudo header is addresses, length and protocol: what the header line has from its addresses on, and UDP's.
       if (state_q == Head) begin
-        sum_q      <= sum_q + {11'b0, sum_of(head & ({512{1'b1}} << 208))} + {16'b0, udp_bytes} + 32'd17;
+        sum_q      <= sum_q + {11'b0, tiara_wire::sum_of(head, tiara_wire::UdpCovers)} + {16'b0, udp_bytes} +
+                      32'(tiara_wire::Udp);
         ip_check_q <= ip_sum;
       end
       if (state_q == Sum) udp_check_q <= (udp_sum == 16'hffff) ? 16'hffff : ~udp_sum;

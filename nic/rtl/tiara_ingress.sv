@@ -1,9 +1,7 @@
 // Frames from the MAC, a line of 64 bytes a beat. Each is kept whole until it is known to be for us and unharmed:
 // Ethernet, IPv4 without options or fragments, UDP to our port with a checksum, the lengths agreeing with what came.
-// Everything in front of an invocation is 64 bytes long, so that the first beat is the headers and all that follows is
-// aligned:
-//   0 Ethernet   14 IPv4   34 UDP
-//   42 ours: "TN", version, kind, client u16, sequence u64, piece u16, pieces u16, bytes u32
+// Everything in front of an invocation is 64 bytes long (tiara_wire), so that the first beat is the headers and all
+// that follows is aligned.
 //
 // The MAC cannot wait: a frame that begins while both buffers are full is dropped and counted, as is what does not fit.
 module tiara_ingress #(
@@ -40,41 +38,28 @@ module tiara_ingress #(
   logic [1:0]  is_full_q;
   logic        write_q, read_q;      // which buffer
 
-  function automatic logic [15:0] swapped(logic [15:0] word);
-    swapped = {word[7:0], word[15:8]};
-  endfunction
-  // Sum of the big-endian words of a line whose bytes are kept.
-  function automatic logic [20:0] sum_of(logic [511:0] data, logic [63:0] keep);
-    logic [20:0] total;
-    total = '0;
-    for (int unsigned i = 0; i < 32; i++)
-      total = total + {5'b0, data[16*i +: 8] & {8{keep[2*i]}}, data[16*i+8 +: 8] & {8{keep[2*i+1]}}};
-    sum_of = total;
-  endfunction
   function automatic logic [6:0] count_of(logic [63:0] keep);
     logic [6:0] total;
     total = '0;
     for (int unsigned i = 0; i < 64; i++) total = total + {6'b0, keep[i]};
     count_of = total;
   endfunction
-  function automatic logic [15:0] folded(logic [31:0] sum);
-    logic [16:0] once;
-    once   = {1'b0, sum[15:0]} + {1'b0, sum[31:16]};
-    folded = once[15:0] + {15'b0, once[16]};
-  endfunction
 
   // ============================================================ headers, in the first beat
   logic [15:0] ip_bytes, udp_bytes;
   logic        is_ours, is_header_sum_good;
-  assign ip_bytes  = swapped(s_tdata_i[8*16 +: 16]);
-  assign udp_bytes = swapped(s_tdata_i[8*38 +: 16]);
-  assign is_ours = {swapped(s_tdata_i[0 +: 16]), swapped(s_tdata_i[16 +: 16]), swapped(s_tdata_i[32 +: 16])} == mac_i &&
-                   swapped(s_tdata_i[8*12 +: 16]) == 16'h0800 && s_tdata_i[8*14 +: 8] == 8'h45 &&
-                   (s_tdata_i[8*20 +: 16] & 16'hffbf) == '0 && s_tdata_i[8*23 +: 8] == 8'd17 &&
-                   {swapped(s_tdata_i[8*30 +: 16]), swapped(s_tdata_i[8*32 +: 16])} == ip_i &&
-                   swapped(s_tdata_i[8*36 +: 16]) == port_i &&
-                   s_tdata_i[8*42 +: 32] == {8'd1, 8'd1, 8'h4e, 8'h54};   // "TN", version 1, a request
-  assign is_header_sum_good = folded({11'b0, sum_of(s_tdata_i, 64'h0000_0003_ffff_c000)}) == 16'hffff;
+  assign ip_bytes  = tiara_wire::swapped(s_tdata_i[8*tiara_wire::AtIpBytes +: 16]);
+  assign udp_bytes = tiara_wire::swapped(s_tdata_i[8*tiara_wire::AtUdpBytes +: 16]);
+  assign is_ours = tiara_wire::swapped_48(s_tdata_i[8*tiara_wire::AtToMac +: 48]) == mac_i &&
+                   tiara_wire::swapped(s_tdata_i[8*tiara_wire::AtType +: 16]) == tiara_wire::TypeIpv4 &&
+                   s_tdata_i[8*tiara_wire::AtIp +: 8] == tiara_wire::Ipv4 &&
+                   (s_tdata_i[8*tiara_wire::AtFragment +: 16] & tiara_wire::IsFragment) == '0 &&
+                   s_tdata_i[8*tiara_wire::AtProtocol +: 8] == tiara_wire::Udp &&
+                   tiara_wire::swapped_32(s_tdata_i[8*tiara_wire::AtToIp +: 32]) == ip_i &&
+                   tiara_wire::swapped(s_tdata_i[8*tiara_wire::AtToPort +: 16]) == port_i &&
+                   s_tdata_i[8*tiara_wire::AtMagic +: 32] == tiara_wire::Request;
+  assign is_header_sum_good =
+      tiara_wire::folded({11'b0, tiara_wire::sum_of(s_tdata_i, tiara_wire::IpCovers)}) == 16'hffff;
 
   // ============================================================ beats
   // The arithmetic over a line is done a cycle after the line is stored; what becomes of the frame is known then, so
@@ -115,21 +100,22 @@ module tiara_ingress #(
     b_is_first_q <= begins;
     b_is_last_q  <= s_tlast_i;
     b_data_q     <= s_tdata_i;
-    b_keep_q     <= begins ? 64'hffff_ffff_fc00_0000 : s_tkeep_i;  // of the first, what UDP's checksum covers
+    b_keep_q     <= begins ? tiara_wire::UdpCovers : s_tkeep_i;
     b_is_wrong_q <= is_beyond || (!s_tlast_i && s_tkeep_i != '1) || (begins && s_tlast_i);
     if (begins) begin
       b_is_ours_q      <= is_ours;
       b_is_good_q      <= is_header_sum_good;
       b_ip_bytes_q     <= ip_bytes;
       b_udp_bytes_q    <= udp_bytes;
-      b_has_checksum_q <= s_tdata_i[8*40 +: 16] != '0;
+      b_has_checksum_q <= s_tdata_i[8*tiara_wire::AtUdpSum +: 16] != '0;
     end
   end
 
   // ============================================================ sums; what becomes of the frame
   // The pseudo header's protocol and length are not among the bytes that are kept.
-  assign sum      = (b_is_first_q ? {16'b0, b_udp_bytes_q} + 32'd17 : sum_q) + {11'b0, sum_of(b_data_q, b_keep_q)};
-  assign total    = b_is_first_q ? 13'd64 : total_q + {6'b0, count_of(b_keep_q)};  // too long is wrong before 8 KiB
+  assign sum      = (b_is_first_q ? {16'b0, b_udp_bytes_q} + 32'(tiara_wire::Udp) : sum_q) +
+                    {11'b0, tiara_wire::sum_of(b_data_q, b_keep_q)};
+  assign total    = b_is_first_q ? 13'(tiara_wire::HeaderBytes) : total_q + {6'b0, count_of(b_keep_q)};  // too long is wrong before 8 KiB
   assign is_wrong = b_is_wrong_q || (!b_is_first_q && is_wrong_q);
   always_ff @(posedge clk_i) begin
     if (b_valid_q) begin
@@ -139,9 +125,10 @@ module tiara_ingress #(
     end
   end
   assign ends           = b_valid_q && b_is_last_q;
-  assign is_sum_good    = folded(sum) == 16'hffff && b_has_checksum_q && b_is_good_q;
-  assign is_length_good = !is_wrong && {3'b0, total} == b_ip_bytes_q + 16'd14 &&
-                          b_ip_bytes_q == b_udp_bytes_q + 16'd20 && total >= 13'd192;
+  assign is_sum_good    = tiara_wire::folded(sum) == 16'hffff && b_has_checksum_q && b_is_good_q;
+  assign is_length_good = !is_wrong && {3'b0, total} == b_ip_bytes_q + 16'(tiara_wire::EthernetBytes) &&
+                          b_ip_bytes_q == b_udp_bytes_q + 16'(tiara_wire::IpBytes) &&
+                          total >= 13'(tiara_wire::HeaderBytes + tiara_wire::FrameBytes);
   assign accepts         = ends && b_is_ours_q && is_length_good && is_sum_good;
   assign drop_full_o     = begins && is_full_q[write_q];
   assign drop_foreign_o  = ends && !b_is_ours_q;
@@ -166,7 +153,7 @@ module tiara_ingress #(
     end
   end
   always_ff @(posedge clk_i) begin
-    if (accepts) bytes_q[write_q] <= total - 13'd64;
+    if (accepts) bytes_q[write_q] <= total - 13'(tiara_wire::HeaderBytes);
     line_o <= lines_q[{read_q, line_index_i}];
   end
   assign frame_valid_o = is_full_q[read_q];

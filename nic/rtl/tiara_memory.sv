@@ -318,36 +318,17 @@ module tiara_memory #(
   assign is_moving_o = moves_q != '0 || long_q != LongNone;
 
   // ============================================================ the mover
-  logic           mover_last, mwr_last_done, order_is_full, mover_ready;
-  logic [IdW:0]   mover_id, done_id;
-  logic           done_is_last;
-  logic [7:0]     order_head_q, order_tail_q;
-  logic [IdW+1:0] order_q [0:127];
-  tiara_mover #(.AddrW(AddrW), .IdW(IdW + 1)) u_mover (
+  logic         mwr_last_done, done_is_last;
+  logic [IdW:0] done_id;
+  tiara_moves #(.AddrW(AddrW), .IdW(IdW + 1)) u_moves (
     .clk_i, .rst_ni, .cmd_valid_i(cmd_valid), .cmd_ready_o(cmd_ready), .cmd_from_i(cmd_from), .cmd_to_i(cmd_to),
-    .cmd_length_i(cmd_length), .cmd_id_i(cmd_id), .read_valid_o(mrd_valid_o), .read_ready_i(mrd_ready_i),
-    .read_addr_o(mrd_addr_o), .read_tag_o(mrd_tag_o), .line_valid_i(mrd_line_valid_i), .line_tag_i(mrd_line_tag_i),
-    .line_data_i(rd_line_i), .write_valid_o(mover_valid), .write_ready_i(mover_ready), .write_addr_o(mwr_addr_o),
-    .write_data_o(mwr_data_o), .write_strobe_o(mwr_strobe_o), .write_is_last_o(mover_last), .write_id_o(mover_id));
-  logic mover_valid;
-  assign order_is_full = (order_tail_q - order_head_q) == 8'd128;
-  assign mwr_valid_o   = mover_valid && !order_is_full;
-  assign mover_ready   = mwr_ready_i && !order_is_full;
-  assign {done_is_last, done_id} = order_q[order_head_q[6:0]];
+    .cmd_length_i(cmd_length), .cmd_id_i(cmd_id), .rd_valid_o(mrd_valid_o), .rd_ready_i(mrd_ready_i),
+    .rd_addr_o(mrd_addr_o), .rd_tag_o(mrd_tag_o), .line_valid_i(mrd_line_valid_i), .line_tag_i(mrd_line_tag_i),
+    .line_i(rd_line_i), .wr_valid_o(mwr_valid_o), .wr_ready_i(mwr_ready_i), .wr_addr_o(mwr_addr_o),
+    .wr_data_o(mwr_data_o), .wr_strobe_o(mwr_strobe_o), .wr_done_i(mwr_done_valid_i && mwr_done_ready_o),
+    .done_is_last_o(done_is_last), .done_id_o(done_id));
   assign mwr_last_done = mwr_done_valid_i && mwr_done_ready_o && done_is_last;
   assign bounce_done   = mwr_last_done && done_id[IdW];
-  always_ff @(posedge clk_i) begin
-    if (mwr_valid_o && mwr_ready_i) order_q[order_tail_q[6:0]] <= {mover_last, mover_id};
-  end
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      order_head_q <= '0;
-      order_tail_q <= '0;
-    end else begin
-      if (mwr_valid_o && mwr_ready_i)           order_tail_q <= order_tail_q + 1'b1;
-      if (mwr_done_valid_i && mwr_done_ready_o) order_head_q <= order_head_q + 1'b1;
-    end
-  end
 
   // ============================================================ answers: one register, many sources
   logic [13:0]     shape_q [0:Ids-1];      // of a load: {line, crosses, bytes, offset}
@@ -435,91 +416,13 @@ module tiara_memory #(
   assign rmt_valid_o = rmt_q;
 
   // ============================================================ figures
-  // A counter that has not counted since its context started reads as zero.
-  logic [31:0] loads_q [0:Ids-1];
-  logic [31:0] hits_q [0:Ids-1];
-  logic [31:0] stores_q [0:Ids-1];
-  logic [31:0] lines_q [0:Ids-1];
-  logic [31:0] atomics_q [0:Ids-1];
-  logic [47:0] moved_q [0:Ids-1];
-  logic [31:0] reply_q [0:Ids-1];
-  logic [31:0] remotes_q [0:Ids-1];
-  logic [47:0] far_q [0:Ids-1];            // moved by remote gathers, and where the reply then ends
-  logic [31:0] far_reply_q [0:Ids-1];
-  logic [Ids-1:0] f_remotes_q, f_far_q;
-  logic [Ids-1:0] f_loads_q, f_hits_q, f_stores_q, f_lines_q, f_atomics_q, f_moved_q, f_reply_q;  // has counted
-  logic        n_load, n_store, n_line, n_atomic, n_moved, n_reply, n_remote, n_far;
-  logic [31:0] reply_next;
-  assign n_load     = goes && req_op_i == tiara_pkg::OpLoad;
-  assign n_store    = goes && req_op_i == tiara_pkg::OpStore;
-  assign n_line     = goes && is_line;
-  assign n_atomic   = goes && is_atomic;
-  assign n_moved    = goes && is_bulk;
-  assign n_reply    = goes && (is_emit || is_gather);
-  assign n_remote   = rmt_loads_answer && rmt_fault_i == '0;
-  assign n_far      = n_remote && rmt_op_o == tiara_pkg::OpRemoteGather;
-  assign reply_next = is_emit ? req_addr_i[31:0] + 32'd8 : req_data_i[31:0] + req_length_i[31:0];
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      f_loads_q   <= '0;
-      f_hits_q    <= '0;
-      f_stores_q  <= '0;
-      f_lines_q   <= '0;
-      f_atomics_q <= '0;
-      f_moved_q   <= '0;
-      f_reply_q   <= '0;
-      f_remotes_q <= '0;
-      f_far_q     <= '0;
-    end else begin
-      if (n_load)   f_loads_q[req_id_i]   <= 1'b1;
-      if (hit_i)    f_hits_q[hit_id_i]    <= 1'b1;
-      if (n_store)  f_stores_q[req_id_i]  <= 1'b1;
-      if (n_line)   f_lines_q[req_id_i]   <= 1'b1;
-      if (n_atomic) f_atomics_q[req_id_i] <= 1'b1;
-      if (n_moved)  f_moved_q[req_id_i]   <= 1'b1;
-      if (n_reply)  f_reply_q[req_id_i]   <= 1'b1;
-      if (n_remote) f_remotes_q[rmt_id_o] <= 1'b1;
-      if (n_far)    f_far_q[rmt_id_o]     <= 1'b1;
-      if (clear_i) begin
-        f_loads_q[clear_id_i]   <= 1'b0;
-        f_hits_q[clear_id_i]    <= 1'b0;
-        f_stores_q[clear_id_i]  <= 1'b0;
-        f_lines_q[clear_id_i]   <= 1'b0;
-        f_atomics_q[clear_id_i] <= 1'b0;
-        f_moved_q[clear_id_i]   <= 1'b0;
-        f_reply_q[clear_id_i]   <= 1'b0;
-        f_remotes_q[clear_id_i] <= 1'b0;
-        f_far_q[clear_id_i]     <= 1'b0;
-      end
-    end
-  end
-  always_ff @(posedge clk_i) begin
-    if (n_load)   loads_q[req_id_i]   <= (f_loads_q[req_id_i] ? loads_q[req_id_i] : '0) + 1'b1;
-    if (hit_i)    hits_q[hit_id_i]    <= (f_hits_q[hit_id_i] ? hits_q[hit_id_i] : '0) + 1'b1;
-    if (n_store)  stores_q[req_id_i]  <= (f_stores_q[req_id_i] ? stores_q[req_id_i] : '0) + 1'b1;
-    if (n_line)   lines_q[req_id_i]   <= (f_lines_q[req_id_i] ? lines_q[req_id_i] : '0) + 1'b1;
-    if (n_atomic) atomics_q[req_id_i] <= (f_atomics_q[req_id_i] ? atomics_q[req_id_i] : '0) + 1'b1;
-    if (n_moved)  moved_q[req_id_i]   <= (f_moved_q[req_id_i] ? moved_q[req_id_i] : '0) + req_length_i[47:0];
-    if (n_reply)  reply_q[req_id_i]   <= reply_next;
-    if (n_remote) remotes_q[rmt_id_o] <= (f_remotes_q[rmt_id_o] ? remotes_q[rmt_id_o] : '0) + 1'b1;
-    if (n_far) begin
-      far_q[rmt_id_o]       <= (f_far_q[rmt_id_o] ? far_q[rmt_id_o] : '0) + rmt_operand_o[47:0];
-      far_reply_q[rmt_id_o] <= rmt_argument_o[31:0] + rmt_operand_o[31:0];
-    end
-  end
-  logic [31:0] all_loads;
-  assign all_loads = (f_loads_q[counts_id_i] ? loads_q[counts_id_i] : '0) +
-                     (f_hits_q[counts_id_i] ? hits_q[counts_id_i] : '0);
-  logic [47:0] near_moved, far_moved;
-  logic [31:0] near_reply, far_reply;
-  assign near_moved = f_moved_q[counts_id_i] ? moved_q[counts_id_i] : '0;
-  assign far_moved  = f_far_q[counts_id_i] ? far_q[counts_id_i] : '0;
-  assign near_reply = f_reply_q[counts_id_i] ? reply_q[counts_id_i] : '0;
-  assign far_reply  = f_far_q[counts_id_i] ? far_reply_q[counts_id_i] : '0;
-  assign counts_o   = {f_remotes_q[counts_id_i] ? remotes_q[counts_id_i] : 32'd0, near_moved + far_moved,
-                       f_atomics_q[counts_id_i] ? atomics_q[counts_id_i] : 32'd0,
-                       f_lines_q[counts_id_i] ? lines_q[counts_id_i] : 32'd0,
-                       f_stores_q[counts_id_i] ? stores_q[counts_id_i] : 32'd0, all_loads};
-  // A reply only grows.
-  assign reply_bytes_o = (near_reply > far_reply) ? near_reply : far_reply;
+  tiara_counts #(.IdW(IdW)) u_counts (
+    .clk_i, .rst_ni, .clear_i, .clear_id_i, .id_i(req_id_i), .load_i(goes && req_op_i == tiara_pkg::OpLoad),
+    .store_i(goes && req_op_i == tiara_pkg::OpStore), .line_i(goes && is_line), .atomic_i(goes && is_atomic),
+    .moved_i(goes && is_bulk), .moved_bytes_i(req_length_i[47:0]), .reply_i(goes && (is_emit || is_gather)),
+    .reply_end_i(is_emit ? req_addr_i[31:0] + 32'd8 : req_data_i[31:0] + req_length_i[31:0]), .hit_i, .hit_id_i,
+    .remote_i(rmt_loads_answer && rmt_fault_i == '0),
+    .far_i(rmt_loads_answer && rmt_fault_i == '0 && rmt_op_o == tiara_pkg::OpRemoteGather), .remote_id_i(rmt_id_o),
+    .far_bytes_i(rmt_operand_o[47:0]), .far_end_i(rmt_argument_o[31:0] + rmt_operand_o[31:0]), .counts_id_i,
+    .counts_o, .reply_bytes_o);
 endmodule

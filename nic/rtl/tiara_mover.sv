@@ -227,4 +227,8 @@ module tiara_mover #(
   assign write_strobe_o  = b_strobe_q;
   assign write_is_last_o = b_is_last_q;
   assign write_id_o      = b_id_q;
+
+`ifdef TIARA_PROPERTIES
+`include "mover_properties.svh"
+`endif
 endmodule

@@ -91,14 +91,13 @@ module tiara_nic #(
   localparam int unsigned InfoW  = 64 + 13 + 4 + StoreW + StoreW + 1;
   localparam int unsigned CountsW = 5 * 32 + 48;
   localparam int unsigned ContextInfoW = SlotsW + OperatorW + StoreW + 32;
-  localparam logic [1:0] FromCore = 2'd0, FromMover = 2'd1, FromPackets = 2'd2, FromFill = 2'd3;
 
   // ============================================================ the host's port
   localparam logic [7:0] HostKeyLow = 8'h00, HostKeyHigh = 8'h01, HostBegin = 8'h02, HostWord = 8'h03, HostTag = 8'h04,
     HostUnload = 8'h05, HostReclaim = 8'h06, HostEntryBase = 8'h08, HostEntrySize = 8'h09, HostEntry = 8'h0a,
     HostBind = 8'h0c, HostClientMac = 8'h10, HostClientAddress = 8'h11, HostClient = 8'h12, HostMac = 8'h14,
     HostAddress = 8'h15, HostBuffers = 8'h16, HostBounce = 8'h17, HostFlush = 8'h18;
-  logic             host_goes, operators_ready, operators_refused, entry_we, sweeps_q, has_bus_error_q;
+  logic             host_goes, operators_ready, operators_refused, entry_we, sweeps_q, has_bus_error;
   logic [AddrW-1:0] entry_base_q, entry_size_q, buffers_q, bounce_q;
   logic [47:0]      mac_q, new_mac_q, new_address_q;
   logic [31:0]      ip_q;
@@ -289,81 +288,27 @@ module tiara_nic #(
 
   // ============================================================ cores, and one stream of their requests
   localparam int unsigned BundleW = 5 + IdW + 64 + AddrW + 128 + 4 + 1 + 1 + 2 + 4 + 2 + 1 + PcW + 32 + 1;
-  logic [Cores-1:0]   c_in_ready, c_req_valid, c_req_ready, c_start_ready;
-  logic [BundleW-1:0] c_bundle [0:Cores-1];
-  logic               ans_valid, ans_ready, hit_valid, hit_ready, host_entry;
+  logic               ans_valid, ans_ready, hit_valid, hit_ready, any_req, req_ready;
   logic [1:0]         ans_kind;
   logic [IdW-1:0]     ans_id, hit_id;
   logic [63:0]        ans_data, hit_data;
   logic [3:0]         ans_fault;
   logic [4:0]         ans_reg;
-  logic [Cores-1:0]   takes_hit, takes_ans;
-  assign host_entry = is_at(host_goes, host_addr_i, HostEntry);
-  for (genvar k = 0; k < Cores; k++) begin : gen_cores
-    logic [CtxW-1:0]  ctx;
-    logic [4:0]       op;
-    logic [63:0]      addr, data, operand;
-    logic [AddrW-1:0] len;
-    logic [3:0]       region, fault;
-    logic             is_scatter, is_cacheable, is_last, is_ahead;
-    logic [1:0]       status, result;
-    logic [PcW-1:0]   pc;
-    logic [31:0]      steps;
-    assign takes_hit[k] = hit_valid && hit_id[IdW-1:CtxW] == CoreW'(k);
-    assign takes_ans[k] = ans_valid && ans_id[IdW-1:CtxW] == CoreW'(k) && !takes_hit[k];
-    assign c_start_ready[k] = start_core[k] && c_in_ready[k] && !takes_hit[k] && !takes_ans[k];
-    // verilator lint_off PINCONNECTEMPTY
-    tiara_core #(.Contexts(Contexts), .StoreW(StoreW), .AddrW(AddrW), .DomainW(DomainW), .TenantW(TenantW),
-                 .PadW(PadW)) u_core (
-      .clk_i, .rst_ni, .store_we_i(store_we), .store_addr_i(store_addr), .store_data_i(store_data),
-      .entry_we_i(host_entry || (core_entry_we && start_core[k])),
-      .entry_index_i(core_entry_we ? start_entry_index : EntryW'(host_data_i[DomainW+3:0])),
-      .entry_base_i(core_entry_we ? '0 : entry_base_q), .entry_size_i(core_entry_we ? start_entry_size : entry_size_q),
-      .entry_permission_i(core_entry_we ? 3'd0 : host_data_i[18:16]),
-      .entry_tenant_i(core_entry_we ? start_tenant : host_data_i[24 +: TenantW]),
-      .entry_is_cacheable_i(!core_entry_we && host_data_i[19]),
-      .in_valid_i(takes_hit[k] || takes_ans[k] || (start_valid && start_core[k])), .in_ready_o(c_in_ready[k]),
-      .in_kind_i(takes_hit[k] ? tiara_pkg::InAnswer : takes_ans[k] ? ans_kind : start_kind),
-      .in_ctx_i(takes_hit[k] ? hit_id[CtxW-1:0] : takes_ans[k] ? ans_id[CtxW-1:0] : start_ctx),
-      .in_data_i(takes_hit[k] ? hit_data : takes_ans[k] ? ans_data : start_data),
-      .in_fault_i(takes_ans[k] ? ans_fault : 4'd0), .in_reg_i(takes_ans[k] ? ans_reg : start_reg),
-      .in_entry_i(start_first), .in_end_i(start_end), .in_domain_i(start_domain), .in_tenant_i(start_tenant),
-      .in_steps_i(start_steps), .in_bytes_i(start_bytes),
-      .req_valid_o(c_req_valid[k]), .req_ready_i(c_req_ready[k]), .req_op_o(op), .req_ctx_o(ctx), .req_addr_o(addr),
-      .req_length_o(len), .req_data_o(data), .req_operand_o(operand), .req_region_o(region),
-      .req_is_scatter_o(is_scatter), .req_is_cacheable_o(is_cacheable), .req_status_o(status), .req_fault_o(fault),
-      .req_result_o(result), .req_is_last_o(is_last), .req_pc_o(pc), .req_steps_o(steps), .req_is_ahead_o(is_ahead),
-      .trc_begin_o(), .trc_ctx_o(), .trc_pc_o(), .trc_write_o(), .trc_write_ctx_o(), .trc_write_reg_o(),
-      .trc_write_data_o());
-    // verilator lint_on PINCONNECTEMPTY
-    assign c_bundle[k] = {op, CoreW'(k), ctx, addr, len, data, operand, region, is_scatter, is_cacheable, status, fault,
-                          result, is_last, pc, steps, is_ahead};
-  end
-  assign hit_ready   = (takes_hit & c_in_ready) != '0;
-  assign ans_ready   = (takes_ans & c_in_ready) != '0;
-  assign start_ready = c_start_ready != '0;
-
-  // Cores take turns.
-  logic [CoreW-1:0]   turn_q, pick;
-  logic               any_req, req_ready;
   logic [BundleW-1:0] bundle, bundle_q;
-  always_comb begin
-    any_req = 1'b0;
-    pick    = '0;
-    for (int unsigned i = Cores; i > 0; i--) begin
-      if (c_req_valid[(i + 32'(turn_q)) % Cores]) begin
-        any_req = 1'b1;
-        pick    = CoreW'((i + 32'(turn_q)) % Cores);
-      end
-    end
-    c_req_ready = '0;
-    c_req_ready[pick] = req_ready;
-  end
-  assign bundle = c_bundle[pick];
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni)                   turn_q <= '0;
-    else if (any_req && req_ready) turn_q <= pick;
-  end
+  tiara_cores #(.Cores(Cores), .Contexts(Contexts), .StoreW(StoreW), .AddrW(AddrW), .DomainW(DomainW),
+                .TenantW(TenantW), .PadW(PadW)) u_cores (
+    .clk_i, .rst_ni, .store_we_i(store_we), .store_addr_i(store_addr), .store_data_i(store_data),
+    .host_entry_i(is_at(host_goes, host_addr_i, HostEntry)), .host_index_i(host_data_i[DomainW+3:0]),
+    .host_base_i(entry_base_q), .host_size_i(entry_size_q), .host_permission_i(host_data_i[18:16]),
+    .host_tenant_i(host_data_i[24 +: TenantW]), .host_is_cacheable_i(host_data_i[19]), .start_core_i(start_core),
+    .start_entry_we_i(core_entry_we), .start_entry_index_i(start_entry_index), .start_entry_size_i(start_entry_size),
+    .start_tenant_i(start_tenant), .start_valid_i(start_valid), .start_ready_o(start_ready),
+    .start_kind_i(start_kind), .start_ctx_i(start_ctx), .start_data_i(start_data), .start_reg_i(start_reg),
+    .start_first_i(start_first), .start_end_i(start_end), .start_domain_i(start_domain),
+    .start_steps_i(start_steps), .start_bytes_i(start_bytes), .hit_valid_i(hit_valid), .hit_ready_o(hit_ready),
+    .hit_id_i(hit_id), .hit_data_i(hit_data), .ans_valid_i(ans_valid), .ans_ready_o(ans_ready),
+    .ans_kind_i(ans_kind), .ans_id_i(ans_id), .ans_data_i(ans_data), .ans_fault_i(ans_fault), .ans_reg_i(ans_reg),
+    .req_valid_o(any_req), .req_ready_i(req_ready), .req_o(bundle));
 
   // ------------------------------------------------------------ the table cache, one for all cores
   logic [4:0]       n_op, q_op;
@@ -408,9 +353,7 @@ module tiara_nic #(
   logic [63:0]        wr_strobe, mwr_strobe;
   logic [CountsW-1:0] counts;
   logic [31:0]        reply_bytes;
-  logic [1:0]         r_from, b_from;
-  assign r_from  = r_id_i[AxiIdW-1 -: 2];
-  assign b_from  = b_id_i[AxiIdW-1 -: 2];
+  logic               core_line, mover_line, packet_line, core_done, fill_done, mover_done;
   assign q_ready = q_is_end ? end_ready : mem_ready;
   assign mem_look = q_id;
   tiara_memory #(.AddrW(AddrW), .IdW(IdW), .SlotsW(SlotsW)) u_memory (
@@ -424,15 +367,15 @@ module tiara_nic #(
     .reply_bytes_o(reply_bytes), .rmt_valid_o, .rmt_op_o, .rmt_id_o(rmt_id), .rmt_addr_o, .rmt_host_o,
     .rmt_operand_o, .rmt_argument_o, .rmt_region_o, .rmt_answer_i, .rmt_data_i, .rmt_fault_i,
     .rd_valid_o(rd_valid), .rd_ready_i(rd_ready), .rd_addr_o(rd_addr), .rd_id_o(rd_id),
-    .rd_line_valid_i(r_valid_i && r_from == FromCore), .rd_line_ready_o(rd_line_ready),
+    .rd_line_valid_i(core_line), .rd_line_ready_o(rd_line_ready),
     .rd_line_id_i(r_id_i[IdW-1:0]), .rd_line_i(r_data_i),
     .mrd_valid_o(mrd_valid), .mrd_ready_i(mrd_ready), .mrd_addr_o(mrd_addr), .mrd_tag_o(mrd_tag),
-    .mrd_line_valid_i(r_valid_i && r_from == FromMover), .mrd_line_tag_i(r_id_i[7:0]),
+    .mrd_line_valid_i(mover_line), .mrd_line_tag_i(r_id_i[7:0]),
     .wr_valid_o(wr_valid), .wr_ready_i(wr_ready), .wr_addr_o(wr_addr), .wr_data_o(wr_data), .wr_strobe_o(wr_strobe),
-    .wr_id_o(wr_id), .wr_is_fill_o(wr_is_fill), .wr_done_valid_i(b_valid_i && b_from == FromCore),
-    .wr_done_ready_o(wr_done_ready), .wr_done_id_i(b_id_i[IdW-1:0]), .fill_done_i(b_valid_i && b_from == FromFill),
+    .wr_id_o(wr_id), .wr_is_fill_o(wr_is_fill), .wr_done_valid_i(core_done),
+    .wr_done_ready_o(wr_done_ready), .wr_done_id_i(b_id_i[IdW-1:0]), .fill_done_i(fill_done),
     .mwr_valid_o(mwr_valid), .mwr_ready_i(mwr_ready), .mwr_addr_o(mwr_addr), .mwr_data_o(mwr_data),
-    .mwr_strobe_o(mwr_strobe), .mwr_done_valid_i(b_valid_i && b_from == FromMover),
+    .mwr_strobe_o(mwr_strobe), .mwr_done_valid_i(mover_done),
     .mwr_done_ready_o(mwr_done_ready));
 
   // The remote port names the slot: the host knows from it whose request that is.
@@ -463,71 +406,27 @@ module tiara_nic #(
     .client_ip_i(egress_row[48 +: 32]), .client_port_i(egress_row[80 +: 16]), .slot_o(egress_slot),
     .sequence_i(egress_identity[SeqW+95:96]), .reply_index_o(reply_index), .reply_line_i(reply_line),
     .read_valid_o(e_valid), .read_ready_i(e_ready), .read_addr_o(e_addr), .read_tag_o(e_tag),
-    .line_valid_i(r_valid_i && r_from == FromPackets), .line_tag_i(r_id_i[5:0]), .line_data_i(r_data_i),
-    .m_tvalid_o(m_valid), .m_tready_i(m_tready_i && !has_bus_error_q), .m_tdata_o, .m_tkeep_o, .m_tlast_o,
+    .line_valid_i(packet_line), .line_tag_i(r_id_i[5:0]), .line_data_i(r_data_i),
+    .m_tvalid_o(m_valid), .m_tready_i(m_tready_i && !has_bus_error), .m_tdata_o, .m_tkeep_o, .m_tlast_o,
     .sent_o(sent));
   // What memory refused was not ours to ask for, or memory is broken: nothing leaves any more.
-  assign m_tvalid_o = m_valid && !has_bus_error_q;
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) has_bus_error_q <= 1'b0;
-    else if ((r_valid_i && r_resp_i != '0) || (b_valid_i && b_resp_i != '0)) has_bus_error_q <= 1'b1;
-  end
+  assign m_tvalid_o = m_valid && !has_bus_error;
 
   // ============================================================ the bus
-  logic              ar_valid_q, aw_valid_q, w_valid_q, ar_free, w_free;
-  logic [AddrW-1:0]  ar_addr_q, aw_addr_q;
-  logic [AxiIdW-1:0] ar_id_q, aw_id_q;
-  logic [511:0]      w_data_q;
-  logic [63:0]       w_strb_q;
-  assign ar_free   = !ar_valid_q || ar_ready_i;
-  assign rd_ready  = ar_free;
-  assign mrd_ready = ar_free && !rd_valid;
-  assign e_ready   = ar_free && !rd_valid && !mrd_valid;
-  assign w_free    = (!aw_valid_q || aw_ready_i) && (!w_valid_q || w_ready_i);
-  assign wr_ready  = w_free;
-  assign mwr_ready = w_free && !wr_valid;
-  assign f_ready   = w_free && !wr_valid && !mwr_valid;
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      ar_valid_q <= 1'b0;
-      aw_valid_q <= 1'b0;
-      w_valid_q  <= 1'b0;
-    end else begin
-      if (ar_free) ar_valid_q <= rd_valid || mrd_valid || e_valid;
-      if (w_free) begin
-        aw_valid_q <= wr_valid || mwr_valid || f_valid;
-        w_valid_q  <= wr_valid || mwr_valid || f_valid;
-      end else begin
-        if (aw_ready_i) aw_valid_q <= 1'b0;
-        if (w_ready_i)  w_valid_q  <= 1'b0;
-      end
-    end
-  end
-  always_ff @(posedge clk_i) begin
-    if (ar_free) begin
-      ar_addr_q <= rd_valid ? rd_addr : mrd_valid ? mrd_addr : e_addr;
-      ar_id_q   <= rd_valid ? {FromCore, 8'(rd_id)} : mrd_valid ? {FromMover, mrd_tag} : {FromPackets, 2'd0, e_tag};
-    end
-    if (w_free) begin
-      aw_addr_q <= wr_valid ? wr_addr : mwr_valid ? mwr_addr : f_addr;
-      aw_id_q   <= wr_valid ? {wr_is_fill ? FromFill : FromCore, 8'(wr_id)}
-                            : {mwr_valid ? FromMover : FromPackets, 8'd0};
-      w_data_q  <= wr_valid ? wr_data : mwr_valid ? mwr_data : f_data;
-      w_strb_q  <= wr_valid ? wr_strobe : mwr_valid ? mwr_strobe : f_strobe;
-    end
-  end
-  assign ar_valid_o = ar_valid_q;
-  assign ar_addr_o  = ar_addr_q;
-  assign ar_id_o    = ar_id_q;
-  assign aw_valid_o = aw_valid_q;
-  assign aw_addr_o  = aw_addr_q;
-  assign aw_id_o    = aw_id_q;
-  assign w_valid_o  = w_valid_q;
-  assign w_data_o   = w_data_q;
-  assign w_strb_o   = w_strb_q;
-  assign r_ready_o  = (r_from == FromCore) ? rd_line_ready : 1'b1;
-  assign b_ready_o  = (b_from == FromCore) ? wr_done_ready : (b_from == FromMover) ? mwr_done_ready : 1'b1;
-  assign f_done     = b_valid_i && b_from == FromPackets;
+  tiara_bus #(.AddrW(AddrW), .IdW(IdW), .TagW(6)) u_bus (
+    .clk_i, .rst_ni, .core_rd_valid_i(rd_valid), .core_rd_ready_o(rd_ready), .core_rd_addr_i(rd_addr),
+    .core_rd_id_i(rd_id), .mover_rd_valid_i(mrd_valid), .mover_rd_ready_o(mrd_ready), .mover_rd_addr_i(mrd_addr),
+    .mover_rd_tag_i(mrd_tag), .packet_rd_valid_i(e_valid), .packet_rd_ready_o(e_ready), .packet_rd_addr_i(e_addr),
+    .packet_rd_tag_i(e_tag), .core_line_o(core_line), .core_line_ready_i(rd_line_ready), .mover_line_o(mover_line),
+    .packet_line_o(packet_line), .core_wr_valid_i(wr_valid), .core_wr_ready_o(wr_ready), .core_wr_addr_i(wr_addr),
+    .core_wr_data_i(wr_data), .core_wr_strobe_i(wr_strobe), .core_wr_id_i(wr_id), .core_wr_is_fill_i(wr_is_fill),
+    .mover_wr_valid_i(mwr_valid), .mover_wr_ready_o(mwr_ready), .mover_wr_addr_i(mwr_addr),
+    .mover_wr_data_i(mwr_data), .mover_wr_strobe_i(mwr_strobe), .packet_wr_valid_i(f_valid),
+    .packet_wr_ready_o(f_ready), .packet_wr_addr_i(f_addr), .packet_wr_data_i(f_data), .packet_wr_strobe_i(f_strobe),
+    .core_done_o(core_done), .core_done_ready_i(wr_done_ready), .fill_done_o(fill_done), .mover_done_o(mover_done),
+    .mover_done_ready_i(mwr_done_ready), .packet_done_o(f_done), .has_error_o(has_bus_error), .ar_valid_o,
+    .ar_ready_i, .ar_addr_o, .ar_id_o, .r_valid_i, .r_ready_o, .r_id_i, .r_resp_i, .aw_valid_o, .aw_ready_i,
+    .aw_addr_o, .aw_id_o, .w_valid_o, .w_ready_i, .w_data_o, .w_strb_o, .b_valid_i, .b_ready_o, .b_id_i, .b_resp_i);
 
   // ============================================================ figures, as the host reads them
   localparam int unsigned Figures = 14;
@@ -544,7 +443,7 @@ module tiara_nic #(
   end
   always_comb begin
     host_data_o = '0;
-    if (host_addr_i == 8'h00) host_data_o = {60'd0, frame_valid, has_bus_error_q, operators_refused, host_ready_o};
+    if (host_addr_i == 8'h00) host_data_o = {60'd0, frame_valid, has_bus_error, operators_refused, host_ready_o};
     if (host_addr_i == 8'h01) host_data_o = 64'(is_busy);
     if (host_addr_i[7:4] == 4'h1 && host_addr_i[3:0] < 4'(Figures)) host_data_o = {32'd0, figures_q[host_addr_i[3:0]]};
   end

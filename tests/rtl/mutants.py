@@ -33,7 +33,7 @@ MUTANTS = [
      "the base is added where there is no entry"),
     ("check", "advance && c1_valid_q && c1_is_request_q && fault == '0", "advance && c1_valid_q && c1_is_request_q",
      "a request leaves in spite of its fault"),
-    ("ready", "write_q != read_q", "write_q[CtxW-1:0] != read_q[CtxW-1:0]", "a full queue looks empty"),
+    ("ready", "write_q + 1'b1", "write_q + (CtxW+1)'(!pop_i)", "a context that comes as another leaves is lost"),
     ("serial", "!total[64]", "total[64]", "division keeps the wrong remainder"),
     ("serial", "word_q[63] || count_q[6]", "word_q[63]", "no leading one is looked for for ever"),
     ("core", "r_retry || (!r_sleeps_q && !r_ends_q)", "r_retry || !r_sleeps_q", "a program that ended runs on"),
@@ -64,12 +64,11 @@ MUTANTS = [
     ("core", "{e_ctx_q, e_u.kind[1:0]}", "{CtxW'(0), e_u.kind[1:0]}", "all contexts share one scratchpad bound"),
     ("core", "line_q[in_ctx_i]", "6'd0", "a line always goes to the scratchpad's start"),
     ("core", "z_is_serial && !z_has_serial_q", "1'b0", "who found the serial unit busy sleeps for ever"),
-    ("cache", "mem_valid_o && mem_ready_i && !s_is_end_q", "mem_valid_o && mem_ready_i",
-     "the end of a program counts as a request that is answered"),
+    ("cache", "else if (!is_on) begin", "else if (1'b0) begin", "what was read before a flush is served after it"),
     ("cache", "s_is_word_q && s_is_on_q && writes_q == '0", "s_is_word_q && s_is_on_q",
      "a load that overtakes a write is kept"),
-    ("cache", "is_write || !is_on || (s_valid_q && s_is_write_q)", "is_write || !is_on",
-     "a load is kept though a write waits before memory"),
+    ("cache", "is_write || !is_on || (s_valid_q && s_is_write_q)", "!is_on",
+     "a load that is under way is kept though a write came"),
     ("cache", "is_on && !(we && index == req_addr_i[IndexW+2:3])", "is_on",
      "a word that is being written counts as read"),
     ("cache", "!sweeps_q && !flush_i && !is_moving_i", "!sweeps_q && !flush_i",
@@ -93,11 +92,18 @@ MUTANTS = [
      "a refusal is taken together with an end, and lost"),
     ("egress", "if (come_q == lines)", "if (asked_q == lines)", "a reply leaves before its bytes have come"),
     ("egress", "replay_ready_o = !push_i", "replay_ready_o = 1'b1", "what ends and what is asked again take one place"),
+    ("bus", "(!aw_valid_q || aw_ready_i) && (!w_valid_q || w_ready_i)", "!aw_valid_q || aw_ready_i",
+     "a write's bytes are overwritten when its address was taken first"),
+    ("bus", "ar_free && !core_rd_valid_i && !mover_rd_valid_i", "ar_free && !core_rd_valid_i",
+     "a read of the packets is taken with the mover's, and lost"),
+    ("mover", "i[LineW-1:0] > a_high_q", "i[LineW-1:0] > a_high_q + 1'b1", "a move writes a byte behind its end"),
+    ("mover", "q_from > q_to[LineW-1:0] && q_lines != '0", "1'b0", "no line is read ahead of the first write"),
+    ("mover", "(SlotW+1)'(1 << SlotW)", "(SlotW+1)'((1 << SlotW) + 1)", "a place of the ring is asked for twice"),
 ]
 RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
 CORE = ("ready", "shift", "serial", "pad", "check", "core")
 FORMAL_FRAMES = {"core": "14", "cache": "14", "ingress": "12", "front": "36", "operators": "20", "dispatch": "16",
-                 "finish": "16", "egress": "24"}
+                 "finish": "16", "egress": "24", "bus": "8", "mover": "12"}
 FORMAL_ALONE = set(FORMAL_FRAMES) - {"core"}  # the lock step has none of these
 CHOICE = '  import "DPI-C" function int tiara_mutant();\n  int mutant;\n  initial mutant = tiara_mutant();\n'
 CHOICE_CC = '''#include <cstdlib>
@@ -114,7 +120,7 @@ def replace_once(text, old, new, name):
 def write_sources(out, only=None):
     """All bugs and the choice among them into the core's sources; or all sources with one bug."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in CORE if only is None else (*CORE, *FORMAL_ALONE, "hash", "siphash"):
+    for name in CORE if only is None else (*CORE, *FORMAL_ALONE, "hash", "siphash", "wire"):
         text = (RTL / f"tiara_{name}.sv").read_text()
         for number, (where, old, new, _) in enumerate(MUTANTS, 1):
             if where != name:

@@ -55,7 +55,11 @@
     one_kind_at_most: assume (!(req_is_word_i && (req_is_write_i || req_is_bulk_i || req_is_end_i)) &&
         !(req_is_end_i && (req_is_write_i || req_is_bulk_i)));
   end
+  // What a block RAM gives for a word in the cycle in which it is written is not known: such a look counts for nothing.
+  logic f_collides_q;
+  always_ff @(posedge clk_i) if (req_ready_o) f_collides_q <= we && index == req_addr_i[IndexW+2:3];
   always_ff @(posedge clk_i) if (rst_ni && f_is_later_q) begin
+    a_word_that_is_written_is_not_served: assert (!(hit_moves && f_collides_q));
     what_is_served_is_what_memory_has: assert (!(hit_moves && s_addr_q == f_addr && !f_is_stale_q && !flush_i) ||
         s_word[DataW-1:0] == f_mem_q);
     nothing_is_served_while_bulk_moves: assert (!(hit_moves && f_moving_q));

@@ -54,6 +54,7 @@
     request_is_inside_its_entry: assert (!f2_is_region || f2_end <= {{(65-AddrW){1'b0}}, f2_size_q});
     request_is_at_base_plus_offset: assert (!f2_is_region ||
         addr_o == {{(64-AddrW){1'b0}}, f2_base_q + f2_offset_q[AddrW-1:0]});
+    request_without_entry_is_at_its_offset: assert (!(req_valid_o && !f2_has_entry_q) || addr_o == f2_offset_q);
     request_is_as_long_as_asked: assert (!f2_is_region || {{(64-AddrW){1'b0}}, length_o} == f2_length_q);
     request_is_permitted: assert (!f2_is_region || f2_permitted_q);
     request_is_of_its_tenant: assert (!f2_is_region || f2_tenant_q == f2_owner_q);

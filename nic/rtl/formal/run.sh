@@ -1,6 +1,6 @@
 #!/bin/sh
 # formal/run.sh GENERATED-FOLDER WHAT [FRAMES [SECONDS]]: the properties of formal/*.svh on the core, the table cache or a
-# block of the NIC (ingress, front, operators, dispatch, finish, egress), all of WHAT's together, for FRAMES cycles from
+# block of the NIC (ingress, front, operators, dispatch, finish, egress, bus, mover), all of WHAT's together, for FRAMES cycles from
 # reset (core 20, cache 30, else 40), by yosys and ABC. GENERATED-FOLDER is where
 # tiara_pkg.sv and tiara_rom.svh are; TIARA_RTL names another folder with the sources; TIARA_KEEP one for what is made.
 # Exit status 0: none fails within that depth; 1: one does; 2: no answer in SECONDS (300); 77: no yosys.
@@ -53,9 +53,14 @@ case $what in
     sources="$sources $source/tiara_siphash.sv"
     parameters="-set StoreW 7 -set OperatorW 1 -set UseW 2"
     cut="cutpoint tiara_operators/sip_ready tiara_operators/sip_valid tiara_operators/sip_tag" ;;
+  bus)
+    frames=${3:-40}; top=tiara_bus; parameters="-set AddrW 12 -set IdW 2 -set TagW 2"; cut="" ;;
+  mover)
+    frames=${3:-24}; top=tiara_mover; cut=""
+    parameters="-set AddrW 4 -set LineW 2 -set SlotW 2 -set QueueW 1 -set IdW 1" ;;
   *) echo "run.sh: '$what' is nothing that has properties" >&2; exit 64 ;;
 esac
-case $what in core|cache) ;; *) sources="$sources $source/tiara_$what.sv" ;; esac
+case $what in core|cache) ;; *) sources="$sources $source/tiara_wire.sv $source/tiara_$what.sv" ;; esac
 [ -z "$parameters" ] || parameters="chparam $parameters $top"
 yosys -q -l "$out/log" -p "
   read_verilog -formal -sv -D TIARA_PROPERTIES -I $here/formal -I $generated $sources
