@@ -115,7 +115,8 @@ module tiara_ingress #(
   // The pseudo header's protocol and length are not among the bytes that are kept.
   assign sum      = (b_is_first_q ? {16'b0, b_udp_bytes_q} + 32'(tiara_wire::Udp) : sum_q) +
                     {11'b0, tiara_wire::sum_of(b_data_q, b_keep_q)};
-  assign total    = b_is_first_q ? 13'(tiara_wire::HeaderBytes) : total_q + {6'b0, count_of(b_keep_q)};  // too long is wrong before 8 KiB
+  assign total    = b_is_first_q ? 13'(tiara_wire::HeaderBytes)
+                                 : total_q + {6'b0, count_of(b_keep_q)};  // too long is wrong before 8 KiB
   assign is_wrong = b_is_wrong_q || (!b_is_first_q && is_wrong_q);
   always_ff @(posedge clk_i) begin
     if (b_valid_q) begin

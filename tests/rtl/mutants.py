@@ -103,7 +103,7 @@ MUTANTS = [
 RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
 CORE = ("ready", "shift", "serial", "pad", "check", "core")
 FORMAL_FRAMES = {"core": "14", "cache": "14", "ingress": "12", "front": "36", "operators": "20", "dispatch": "16",
-                 "finish": "16", "egress": "24", "bus": "8", "mover": "12"}
+                 "finish": "16", "egress": "20", "bus": "8", "mover": "12"}
 FORMAL_ALONE = set(FORMAL_FRAMES) - {"core"}  # the lock step has none of these
 CHOICE = '  import "DPI-C" function int tiara_mutant();\n  int mutant;\n  initial mutant = tiara_mutant();\n'
 CHOICE_CC = '''#include <cstdlib>

@@ -1,5 +1,5 @@
-// Properties of tiara_bus, included into it under TIARA_PROPERTIES: what was taken is on the bus until it is taken there,
-// once and as asked; what comes is given to one.
+// Properties of tiara_bus, included into it under TIARA_PROPERTIES: what was taken is on the bus until it is taken
+// there, once and as asked; what comes is given to one.
 `include "runs.svh"
   logic              f_rd_goes, f_wr_goes, f_rd_q, f_aw_q, f_w_q;
   logic [AddrW-1:0]  f_rd_addr_q, f_wr_addr_q;

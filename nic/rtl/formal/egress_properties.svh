@@ -39,4 +39,5 @@
     no_line_comes_late: assert (state_q == Fetch || f_under_way_q == '0);
     reads_are_of_the_slot_s_reply: assert (!read_valid_o ||
         (read_addr_o - buffers_i - (AddrW'(slot_q) << 19)) >> 18 == AddrW'(1));
+    two_are_not_taken_into_one_place: assert (!(push_i && replay_valid_i && replay_ready_o));
   end

@@ -62,7 +62,8 @@
 `ifdef FORMAL
   always_comb begin
     only_what_was_asked_for: assume (!line_valid_i || (f_asked_q[line_tag_i] && line_data_i == f_data));
-    ranges_are_in_memory: assume (!cmd_valid_i || ({1'b0, cmd_from_i} + {1'b0, cmd_length_i} <= (AddrW+1)'(1 << AddrW) &&
+    ranges_are_in_memory: assume (!cmd_valid_i ||
+        ({1'b0, cmd_from_i} + {1'b0, cmd_length_i} <= (AddrW+1)'(1 << AddrW) &&
         {1'b0, cmd_to_i} + {1'b0, cmd_length_i} <= (AddrW+1)'(1 << AddrW)));
   end
 `endif
