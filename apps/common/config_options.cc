@@ -37,6 +37,8 @@ constexpr ConfigOption kOptions[] = {
     {"readahead", "TIARA_READAHEAD", "on|off", "fetch ahead of sequential and strided streams (default on)"},
     {"heat", "TIARA_HEAT", "on|off", "keep pages that come back again and again (default off)"},
     {"second-chance", "TIARA_SECOND_CHANCE", "on|off", "take pages back from staging (default on)"},
+    {"copy-sends", "TIARA_COPY_SENDS", "on|off",
+     "copy short messages to the stack before they are sent, in signal mode (default on)"},
     {"clean-detection", "TIARA_CLEAN_DETECTION", "on|off",
      "do not write back what did not change (default on)"},
     {"zero-detection", "TIARA_ZERO_DETECTION", "on|off",

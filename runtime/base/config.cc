@@ -142,6 +142,7 @@ std::vector<std::pair<std::string, std::string>> Config::to_environment() const 
       {"TIARA_READAHEAD", std::string(name_of(kSwitches, readahead))},
       {"TIARA_HEAT", std::string(name_of(kSwitches, heat))},
       {"TIARA_SECOND_CHANCE", std::string(name_of(kSwitches, second_chance))},
+      {"TIARA_COPY_SENDS", std::string(name_of(kSwitches, copy_sends))},
       {"TIARA_CLEAN_DETECTION", std::string(name_of(kSwitches, clean_detection))},
       {"TIARA_ZERO_DETECTION", std::string(name_of(kSwitches, zero_detection))},
       {"TIARA_NEAR", near_rules},
@@ -196,6 +197,7 @@ Result<Config> Config::from_environment(const char* (*lookup)(const char* name))
   for (const auto& [name, field] : {std::pair<const char*, bool*>{"TIARA_SECOND_CHANCE", &config.second_chance},
                                     {"TIARA_READAHEAD", &config.readahead},
                                     {"TIARA_HEAT", &config.heat},
+                                    {"TIARA_COPY_SENDS", &config.copy_sends},
                                     {"TIARA_CLEAN_DETECTION", &config.clean_detection},
                                     {"TIARA_ZERO_DETECTION", &config.zero_detection}})
     if (is_set(name)) TIARA_TRY_VOID(parse_name(kSwitches, name, value_of(name), *field));

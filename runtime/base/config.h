@@ -41,6 +41,7 @@ struct Config {
   bool readahead = true;             // fetch ahead of sequential streams
   bool heat = false;                 // pages that come back again and again stay for some rounds
   bool second_chance = true;         // the switches: each optimisation can be turned off to show its worth
+  bool copy_sends = true;            // short messages leave from the stack, where a send would need pins
   bool clean_detection = true;
   bool zero_detection = true;
   std::string near_rules;            // placement rules, see runtime/placement/rules.h

@@ -11,6 +11,7 @@ namespace tiara::preload {
 
 constinit GuardedRange guarded_range;
 constinit GuardedRange signal_range;
+constinit bool copies_short_sends_ = false;
 
 namespace {
 

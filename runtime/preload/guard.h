@@ -35,6 +35,10 @@ inline bool may_raise_signal(const void* address) noexcept {
   return reinterpret_cast<uintptr_t>(address) - signal_range.base < signal_range.size;
 }
 
+// --copy-sends: short messages leave from the stack (guarded_io.cc). Set when far memory starts.
+extern bool copies_short_sends_ __attribute__((visibility("hidden")));
+inline bool copies_short_sends() noexcept { return copies_short_sends_; }
+
 class Guards {
  public:
   Guards() noexcept;

@@ -12,6 +12,7 @@
 
 #include "runtime/placement/heap.h"
 #include "runtime/preload/guard.h"
+#include "runtime/preload/raw_calls.h"
 #include "runtime/preload/real.h"
 
 extern "C" {
@@ -82,6 +83,8 @@ Next always() noexcept { return Next::kGoOn; }
 
 // --- vectors ---
 
+constexpr size_t kSector = 512;
+
 // A thread's pins are few, and a call may need some for its message and its address.
 constexpr int kMaxPinnedBuffers = 8;
 
@@ -102,6 +105,48 @@ VectorShape shape_of(const iovec* vector, size_t count) noexcept {
 bool is_vector_guarded(const iovec* vector, size_t count) noexcept {
   if (!is_guarding()) return false;
   return is_guarded(vector) || shape_of(vector, count).far_buffers > 0;
+}
+
+// What leaves in a short message is copied to the stack, and the kernel reads it there. Where the hypervisor keeps
+// shadow page tables, the kernel's first look at a far page costs a fault of its own, far more than the copy does.
+class ShortSend {
+ public:
+  ShortSend() noexcept = default;
+  ShortSend(const ShortSend&) = delete;
+  ShortSend& operator=(const ShortSend&) = delete;
+
+  // The buffers to send in place of these, whose far ones are pinned: the same when they are long, or when the kernel
+  // has to see the very pages, or to refuse them (EFAULT).
+  const iovec* instead_of(const iovec* vector, size_t count, size_t bytes, int flags) noexcept {
+    if (bytes > kMost || count > kMostBuffers || (flags & MSG_ZEROCOPY) != 0 || !copies_short_sends()) return vector;
+    const RuntimeCalls ours;
+    const FarMemory* far = FarMemory::instance();
+    char* next = bytes_;
+    for (size_t i = 0; i < count; ++i) {
+      vector_[i] = vector[i];
+      const auto* first = static_cast<const char*>(vector[i].iov_base);
+      const size_t length = vector[i].iov_len;
+      if (length == 0 || !is_guarded(first)) continue;
+      if (!is_guarded(first + length - 1) || !far->can_read(first, length)) return vector;
+      vector_[i].iov_base = memcpy(next, first, length);
+      next += length;
+    }
+    return vector_;
+  }
+
+ private:
+  static constexpr size_t kMost = 4096;  // of any thread's stack
+  static constexpr size_t kMostBuffers = 8;
+  iovec vector_[kMostBuffers];
+  char bytes_[kMost];
+};
+
+// `call(bytes)` with a pinned buffer, or with its copy.
+template <typename Call>
+ssize_t send_short(void* buffer, size_t length, int flags, Call call) noexcept {
+  ShortSend copy;
+  const iovec whole{buffer, length};
+  return call(copy.instead_of(&whole, 1, length, flags)->iov_base);
 }
 
 // A near copy of (the beginning of) what a vector names, for system calls; gathered before or scattered after.
@@ -190,7 +235,7 @@ bool is_message_guarded(const msghdr* message) noexcept {
 
 // sendmsg and recvmsg with a header whose every pointer the kernel may follow.
 template <typename Call>
-ssize_t transfer_message(msghdr& message, Direction direction, Call call) noexcept {
+ssize_t transfer_message(msghdr& message, Direction direction, int flags, Call call) noexcept {
   const VectorShape shape = shape_of(message.msg_iov, message.msg_iovlen);
   Guards guards;
   guards.bytes(message.msg_name, message.msg_namelen);
@@ -199,6 +244,9 @@ ssize_t transfer_message(msghdr& message, Direction direction, Call call) noexce
     guards.object(message.msg_iov, message.msg_iovlen);
     for (size_t i = 0; i < message.msg_iovlen; ++i)
       guards.bytes(message.msg_iov[i].iov_base, message.msg_iov[i].iov_len);
+    if (direction == Direction::kIn) return call(message);
+    ShortSend copy;
+    message.msg_iov = const_cast<iovec*>(copy.instead_of(message.msg_iov, message.msg_iovlen, shape.bytes, flags));
     return call(message);
   }
   // Of a stream, the beginning: a short transfer is an answer that callers of these must expect.
@@ -234,8 +282,11 @@ TIARA_INTERPOSE ssize_t read(int fd, void* buffer, size_t length) {
 
 TIARA_INTERPOSE ssize_t write(int fd, const void* buffer, size_t length) {
   if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(write)(fd, buffer, length);
-  return in_pieces(buffer, length,
-                   [fd](char* piece, size_t size, size_t) { return TIARA_REAL(write)(fd, piece, size); }, always);
+  return in_pieces(buffer, length, [fd](char* piece, size_t size, size_t) {
+    const auto call = [=](const void* bytes) { return TIARA_REAL(write)(fd, bytes, size); };
+    // Whole sectors may be direct I/O, to which the buffer's own place matters.
+    return size % kSector == 0 ? call(piece) : send_short(piece, size, 0, call);
+  }, always);
 }
 
 TIARA_INTERPOSE ssize_t pread(int fd, void* buffer, size_t length, off_t offset) {
@@ -320,8 +371,9 @@ TIARA_INTERPOSE ssize_t recv(int fd, void* buffer, size_t length, int flags) {
 
 TIARA_INTERPOSE ssize_t send(int fd, const void* buffer, size_t length, int flags) {
   if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(send)(fd, buffer, length, flags);
-  return in_pieces(buffer, length,
-                   [=](char* piece, size_t size, size_t) { return TIARA_REAL(send)(fd, piece, size, flags); }, always);
+  return in_pieces(buffer, length, [=](char* piece, size_t size, size_t) {
+    return send_short(piece, size, flags, [=](const void* bytes) { return TIARA_REAL(send)(fd, bytes, size, flags); });
+  }, always);
 }
 
 TIARA_INTERPOSE ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) {
@@ -350,7 +402,9 @@ TIARA_INTERPOSE ssize_t sendto(int fd, const void* buffer, size_t length, int fl
   Guards guards;
   guards.bytes(address, address_length);
   return in_pieces(buffer, length, [=](char* piece, size_t size, size_t) {
-    return TIARA_REAL(sendto)(fd, piece, size, flags, address, address_length);
+    return send_short(piece, size, flags, [=](const void* bytes) {
+      return TIARA_REAL(sendto)(fd, bytes, size, flags, address, address_length);
+    });
   }, always);
 }
 
@@ -358,14 +412,14 @@ TIARA_INTERPOSE ssize_t recvmsg(int fd, msghdr* message, int flags) {
   if (!is_message_guarded(message)) [[likely]] return TIARA_REAL(recvmsg)(fd, message, flags);
   Guards guards;
   guards.object(message);
-  return transfer_message(*message, Direction::kIn,
+  return transfer_message(*message, Direction::kIn, flags,
                           [=](msghdr& near) { return TIARA_REAL(recvmsg)(fd, &near, flags); });
 }
 
 TIARA_INTERPOSE ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   if (!is_message_guarded(message)) [[likely]] return TIARA_REAL(sendmsg)(fd, message, flags);
   msghdr near = *message;
-  return transfer_message(near, Direction::kOut,
+  return transfer_message(near, Direction::kOut, flags,
                           [=](msghdr& header) { return TIARA_REAL(sendmsg)(fd, &header, flags); });
 }
 

@@ -155,6 +155,7 @@ void start_far_memory() noexcept {
     if (const char* why = why_raw_calls_are_not_caught(); why != nullptr && slot->note[0] == 0)
       snprintf(slot->note, sizeof slot->note, "%s", why);
   }
+  copies_short_sends_ = config->copy_sends;
   guard_system_calls(far);
   if (!placement::heap::switch_to_far())
     end_process("cannot start far memory", Error{ErrorCode::kResourceExhausted, "jemalloc has no arena left"});

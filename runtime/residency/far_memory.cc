@@ -276,6 +276,12 @@ FarMemory::Pin::~Pin() {
   if (slot_ != kNoSlot) instance()->state_->space->pager().unpin({slot_});
 }
 
+bool FarMemory::can_read(const void* address, size_t length) const noexcept {
+  if (state_->role != Role::kPager) return false;
+  const PageRange range = state_->space->pages_of(address, length);
+  return range.count.value != 0 && state_->space->can_read(range);
+}
+
 FaultVerdict FarMemory::handle_sigbus(const siginfo_t& info) noexcept {
   FarSpace& space = *state_->space;
   if (state_->role == Role::kPager) {

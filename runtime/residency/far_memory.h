@@ -94,6 +94,8 @@ class FarMemory {
    private:
     uint32_t slot_;
   };
+  // With a pin on them: are these bytes here, and may this process read them (no mprotect, no mapping of its own)?
+  bool can_read(const void* address, size_t length) const noexcept;
   // True when kernel-mode accesses need pins (signal mode).
   bool kernel_accesses_need_pins() const noexcept { return needs_pins(PinFor::kKernel); }
 

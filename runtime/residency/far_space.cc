@@ -228,6 +228,12 @@ int FarSpace::protect(std::span<std::byte> pages, int protection) noexcept {
   return result;
 }
 
+bool FarSpace::can_read(PageRange range) noexcept {
+  if (!pager_.can_read(range)) return false;
+  const Locked locked(lock_);
+  return ranges_.is_taken(range);  // a pin has made pages of an unmapped range resident, too
+}
+
 void FarSpace::make_near(std::span<std::byte> pages) noexcept {
   const fault::SignalsBlocked blocked;
   pager_.make_near(range_of(pages));

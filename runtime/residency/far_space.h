@@ -80,6 +80,8 @@ class FarSpace {
   void unmap(std::span<std::byte> pages) noexcept;
   void discard(std::span<std::byte> pages) noexcept;
   int protect(std::span<std::byte> pages, int protection) noexcept;
+  // Of pinned pages: may the process read them all?
+  bool can_read(PageRange range) noexcept;
   void make_near(std::span<std::byte> pages) noexcept;
   void release_near(std::span<std::byte> pages) noexcept;
   [[nodiscard]] bool follow_links(std::span<const std::byte> objects, LinkLayout layout) noexcept;

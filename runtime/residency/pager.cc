@@ -258,6 +258,14 @@ PinSlot Pager::pin(PageRange range) noexcept {
   return slot;
 }
 
+bool Pager::can_read(PageRange range) const noexcept {
+  for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
+    const PageWord seen = load(parts_.directory.word(page));
+    if (seen.state() != PageState::kResident || seen.has(fault::kProtected | fault::kForeign)) return false;
+  }
+  return true;
+}
+
 void Pager::hold_still() noexcept {
   gate_.close();
   for (uint32_t slot = 0; slot < parts_.staging.slots(); ++slot) {

@@ -72,6 +72,8 @@ class Pager final : public fault::Residency {
 
   // Publishes the range, then makes all of it resident; async-signal-safe.
   PinSlot pin(PageRange range) noexcept;
+  // Of pinned pages: are all of them here, and has the program left them readable and its own alone?
+  bool can_read(PageRange range) const noexcept;
   void unpin(PinSlot slot) noexcept { pins_.withdraw(slot); }
 
   void settle() noexcept override;

@@ -141,6 +141,33 @@ TEST_CASE("Datagrams arrive whole and are lost to no fault") {
   });
 }
 
+TEST_CASE("Short messages arrive as they were, wherever they lie in their pages") {
+  Pair pair(SOCK_DGRAM);
+  far::Block from(4 * far::kPage, 1);
+  std::vector<char> near(64 << 10);
+  const std::vector<char> header{'h', 'e', 'a', 'd'};
+  // Around the 4 KiB that are copied to the stack, and around a page's end.
+  for (const size_t length : {1u, 511u, 512u, 4091u, 4092u, 4096u, 4097u})
+    for (const size_t at : {0u, 4000u, 4095u}) {
+      const auto arrives = [&](ssize_t sent, size_t before) {
+        const ssize_t got = recv(pair.b(), near.data(), near.size(), 0);
+        return sent == got && got == static_cast<ssize_t>(before + length) &&
+               memcmp(near.data() + before, from.data() + at, length) == 0 &&
+               memcmp(near.data(), header.data(), before) == 0;
+      };
+      REQUIRE(arrives(send(pair.a(), from.data() + at, length, 0), 0));
+      REQUIRE(arrives(sendto(pair.a(), from.data() + at, length, 0, nullptr, 0), 0));
+      REQUIRE(arrives(write(pair.a(), from.data() + at, length), 0));
+      iovec parts[3] = {{const_cast<char*>(header.data()), header.size()},
+                        {from.data() + at, length / 2},
+                        {from.data() + at + length / 2, length - length / 2}};
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = 3;
+      REQUIRE(arrives(sendmsg(pair.a(), &message, 0), header.size()));
+    }
+}
+
 TEST_CASE("Messages with far headers, vectors, names and control data") {
   Pair pair(SOCK_STREAM);
   repeatedly([&](int round) {
@@ -371,10 +398,23 @@ TEST_CASE("A bad pointer still gives EFAULT") {
   CHECK(errno == EFAULT);
   auto* pages = static_cast<char*>(mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   REQUIRE(far::is_far(pages));
+  Pair pair(SOCK_STREAM);
+  // A far part that can be read does not hide a near one that cannot.
+  iovec parts[2] = {{pages, 10}, {const_cast<void*>(bad), 10}};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  pages[0] = 1;
+  CHECK(sendmsg(pair.a(), &message, 0) == -1);
+  CHECK(errno == EFAULT);
   REQUIRE(mprotect(pages, kMiB, PROT_NONE) == 0);
   CHECK(write(file.fd, pages, 10) == -1);
   CHECK(errno == EFAULT);
+  CHECK(send(pair.a(), pages, 10, 0) == -1);
+  CHECK(errno == EFAULT);
   REQUIRE(munmap(pages, kMiB) == 0);
   CHECK(write(file.fd, pages, 10) == -1);
+  CHECK(errno == EFAULT);
+  CHECK(send(pair.a(), pages, 10, 0) == -1);
   CHECK(errno == EFAULT);
 }

@@ -38,7 +38,7 @@ TEST_CASE("a configuration survives the way through the environment") {
   config.evict_with = EvictWith::kCopy;
   config.evict_on = EvictOn::kDedicatedThread;
   config.evict_cluster = 4;
-  config.heat = config.second_chance = config.clean_detection = config.zero_detection = false;
+  config.heat = config.second_chance = config.copy_sends = config.clean_detection = config.zero_detection = false;
   config.near_rules = "calloc>=1M";
   config.children = Children::kNear;
   config.raw_syscalls = RawSyscalls::kRefuse;
