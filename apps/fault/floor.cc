@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "apps/common/latency.h"
 #include "apps/fault/pattern.h"
@@ -28,8 +29,35 @@ struct Ground {
   os::Mapping region;  // where pages are missing
   os::Mapping source;  // where their bytes are
   bool moves = false;
+  // What the cycle keeps: which pages are here, how many, and whose turn it is to leave. Empty: all may stay.
+  std::vector<bool> is_here;
+  uint64_t here = 0;
+  uint64_t next_to_leave = 0;
 };
 Ground* ground = nullptr;
+
+constexpr uint64_t kHereShare = 4;  // a quarter of the pages is here
+constexpr uint64_t kSpans = 32;     // what leaves in one step is one of so many parts of the region
+
+// The cheapest that any pager could do: a span's turn comes, it is frozen and dropped by one call each, and nobody
+// looks at the bytes, which are where they came from.
+bool make_room() {
+  const uint64_t pages = ground->is_here.size();
+  while (ground->here > pages / kHereShare) {
+    const uint64_t first = ground->next_to_leave;
+    const uint64_t count = std::min((pages + kSpans - 1) / kSpans, pages - first);
+    ground->next_to_leave = first + count == pages ? 0 : first + count;
+    std::byte* const from = ground->region.data() + (first << kPageShift);
+    const size_t length = count << kPageShift;
+    const auto frozen = ground->uffd->write_protect(from, length, tiara::fault::Protection::kReadOnly);
+    if (frozen != tiara::fault::IoStatus::kDone || os::raw_madvise(from, length, MADV_DONTNEED) != 0) return false;
+    for (uint64_t page = first; page < first + count; ++page) {
+      ground->here -= ground->is_here[page];
+      ground->is_here[page] = false;
+    }
+  }
+  return true;
+}
 
 void serve(int, siginfo_t* info, void*) {
   const size_t offset = reinterpret_cast<uintptr_t>(info->si_addr) - reinterpret_cast<uintptr_t>(ground->region.data());
@@ -41,7 +69,12 @@ void serve(int, siginfo_t* info, void*) {
     std::byte* const from = ground->source.data() + at;
     result = ground->moves ? ground->uffd->move(to, from, length, tiara::fault::Holes::kForbidden)
                            : ground->uffd->copy(to, from, length);
-    if (result.status == tiara::fault::IoStatus::kDone) return;
+    if (result.status == tiara::fault::IoStatus::kDone) {
+      if (ground->is_here.empty()) return;
+      ground->is_here[offset >> kPageShift] = true;
+      ++ground->here;
+      if (make_room()) return;
+    }
   }
   static const char kText[] = "tiara bench fault: the floor could not serve a fault\n";
   (void)!write(2, kText, sizeof kText - 1);
@@ -70,6 +103,27 @@ Result<void> prepare(const WorkerOptions& options) {
   if (choice.has_move) TIARA_TRY_VOID(ground->uffd->register_range(ground->source.span(), choice.has_write_protect));
   ground->moves = choice.has_move;
   return tiara::fault::install_sigbus_handler(serve);
+}
+
+bool report(const char* name, const LatencyHistogram& all, const LatencyHistogram& misses,
+            std::chrono::nanoseconds busy, uint64_t wrong) {
+  const auto quantiles = [](const LatencyHistogram& histogram) {
+    return nlohmann::json{{"count", histogram.count()},
+                          {"p50_ns", histogram.quantile(0.5)},
+                          {"p99_ns", histogram.quantile(0.99)},
+                          {"p999_ns", histogram.quantile(0.999)},
+                          {"mean_ns", histogram.mean()}};
+  };
+  const double seconds = std::chrono::duration<double>(busy).count();
+  const nlohmann::json line = {{"pattern", name},
+                               {"threads", 1},
+                               {"seconds", seconds},
+                               {"accesses_per_second", static_cast<double>(all.count()) / seconds},
+                               {"miss", quantiles(misses)},
+                               {"access", quantiles(all)}};
+  fmt::print("{}\n", line.dump());
+  if (wrong != 0) fmt::print(stderr, "tiara bench fault: {} wrong words on the floor\n", wrong);
+  return wrong == 0;
 }
 
 // Touches every page once, in the order page * step mod pages (step 1: in order), and takes the pages away again,
@@ -104,23 +158,37 @@ bool measure(const WorkerOptions& options, const char* name, uint64_t step) {
                                          tiara::fault::Holes::kForbidden);
     if (back.status != tiara::fault::IoStatus::kDone) return false;
   }
-  const auto quantiles = [](const LatencyHistogram& histogram) {
-    return nlohmann::json{{"count", histogram.count()},
-                          {"p50_ns", histogram.quantile(0.5)},
-                          {"p99_ns", histogram.quantile(0.99)},
-                          {"p999_ns", histogram.quantile(0.999)},
-                          {"mean_ns", histogram.mean()}};
+  return report(name, all, misses, busy, wrong);
+}
+
+// Random reads with a quarter of the pages here: what any pager pays that is called by a signal and has to make room.
+bool measure_cycle(const WorkerOptions& options) {
+  const uint64_t pages = ground->region.size() >> kPageShift;
+  ground->is_here.assign(pages, false);
+  const auto* words = reinterpret_cast<const volatile uint64_t*>(ground->region.data());
+  LatencyHistogram all, misses;
+  uint64_t wrong = 0;
+  uint64_t random = options.seed;
+  const auto touch = [&] {
+    random = mix(random);
+    const uint64_t at = random % pages * (kPageSize / sizeof(uint64_t));
+    const auto start = Clock::now();
+    const uint64_t seen = words[at];
+    wrong += seen != mix(options.seed ^ at);
+    return static_cast<uint64_t>((Clock::now() - start).count());
   };
-  const double seconds = std::chrono::duration<double>(busy).count();
-  const nlohmann::json line = {{"pattern", name},
-                               {"threads", 1},
-                               {"seconds", seconds},
-                               {"accesses_per_second", static_cast<double>(all.count()) / seconds},
-                               {"miss", quantiles(misses)},
-                               {"access", quantiles(all)}};
-  fmt::print("{}\n", line.dump());
-  if (wrong != 0) fmt::print(stderr, "tiara bench fault: {} wrong words on the floor\n", wrong);
-  return wrong == 0;
+  for (uint64_t i = 0; i < pages; ++i) (void)touch();  // until as many leave as come
+  const auto start = Clock::now();
+  while (Clock::now() < start + options.duration)
+    for (int i = 0; i < 64; ++i) {
+      const uint64_t took = touch();
+      all.record(took);
+      if (took > static_cast<uint64_t>(kMissAbove.count())) misses.record(took);
+    }
+  const auto busy = Clock::now() - start;
+  ground->is_here.clear();
+  return report("floor_cycle", all, misses, busy, wrong) &&
+         os::raw_madvise(ground->region.data(), ground->region.size(), MADV_DONTNEED) == 0;
 }
 
 }  // namespace
@@ -134,6 +202,7 @@ int run_floor(const WorkerOptions& options) {
   // A large odd step: no page follows its neighbour, and a power of two of pages is covered whole.
   constexpr uint64_t kScatter = 0x9E3779B1;
   bool is_right = measure(options, "floor_copy", kScatter);
+  is_right = measure_cycle(options) && is_right;
   ground->moves = has_move;
   if (has_move) is_right = measure(options, "floor_move", 1) && is_right;
   fmt::print("{}\n", nlohmann::json{{"wrong_words", is_right ? 0 : 1}}.dump());

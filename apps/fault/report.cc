@@ -69,6 +69,9 @@ nlohmann::json ratios(const Report& report) {
       {"sequential_read_25_vs_zram", ratio(tiara("sequential_read", 1), zram("sequential_read"), kRate)},
       {"sequential_read_25_vs_batched_move",
        ratio(tiara("sequential_read", 1), find(report, Kind::kFloor, 0, "floor_move", 1), kRate)},
+      {"random_read_25_vs_floor_cycle",
+       ratio(tiara("random_read", 1), find(report, Kind::kFloor, 0, "floor_cycle", 1), kRate)},
+      {"floor_cycle_vs_zram", ratio(find(report, Kind::kFloor, 0, "floor_cycle", 1), zram("random_read"), kRate)},
       {"random_read_25_miss_p99_vs_zram", ratio(tiara("random_read", 1), zram("random_read"), "/miss/p99_ns")},
       {"two_threads_over_one", ratio(tiara("random_read", 2), tiara("random_read", 1), kRate)},
   };
