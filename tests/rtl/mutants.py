@@ -103,8 +103,8 @@ MUTANTS = [
 RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
 CORE = ("ready", "shift", "serial", "pad", "check", "core")
 FORMAL_FRAMES = {"core": "14", "cache": "14", "ingress": "12", "front": "36", "operators": "20", "dispatch": "16",
-                 "finish": "16", "egress": "20", "bus": "8", "mover": "12"}
-FORMAL_ALONE = set(FORMAL_FRAMES) - {"core"}  # the lock step has none of these
+                 "dispatch_full": "20", "finish": "16", "egress": "20", "bus": "8", "mover": "12"}
+FORMAL_ALONE = set(FORMAL_FRAMES) - {"core", "dispatch_full"}  # the lock step has none of these
 CHOICE = '  import "DPI-C" function int tiara_mutant();\n  int mutant;\n  initial mutant = tiara_mutant();\n'
 CHOICE_CC = '''#include <cstdlib>
 extern "C" int tiara_mutant() { const char* n = getenv("TIARA_MUTANT"); return n == nullptr ? 0 : atoi(n); }
@@ -156,16 +156,17 @@ def lockstep(program, cases, number):
 
 
 def formal(build, number):
-    """The same of the bounded check of the part that has the bug."""
-    what = MUTANTS[number - 1][0] if MUTANTS[number - 1][0] in FORMAL_ALONE else "core"
+    """The same of the bounded checks of the part that has the bug."""
+    where = MUTANTS[number - 1][0] if MUTANTS[number - 1][0] in FORMAL_ALONE else "core"
     with tempfile.TemporaryDirectory() as scratch:
         write_sources(pathlib.Path(scratch), number)
-        done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "300"],
-                              capture_output=True, text=True, env={**os.environ, "TIARA_RTL": scratch})
-    if done.returncode != 1:
-        return None
-    name, _, frame = done.stdout.strip().split("/")[-1].partition(" fails ")
-    return f"formal: property `{name}`, {frame}"
+        for what in (where, "dispatch_full") if where == "dispatch" else (where,):
+            done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "300"],
+                                  capture_output=True, text=True, env={**os.environ, "TIARA_RTL": scratch})
+            if done.returncode == 1:
+                name, _, frame = done.stdout.strip().split("/")[-1].partition(" fails ")
+                return f"formal: property `{name}`, {frame}"
+    return None
 
 
 def build_program(build, scratch):

@@ -42,7 +42,7 @@
   end
   always_comb if (rst_ni) begin
     front_pushes_a_slot_once: assume (!push_i || !f_has_q[push_slot_i]);
-    what_runs_ends_once: assume (!free_i || f_started_q[free_id_i]);
+    what_runs_ends_once: assume (!free_i || (32'(free_id_i) < FIds && f_started_q[free_id_i]));
   end
 
   always_ff @(posedge clk_i) if (f_runs_q) begin

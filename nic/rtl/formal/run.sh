@@ -1,7 +1,7 @@
 #!/bin/sh
 # formal/run.sh GENERATED-FOLDER WHAT [FRAMES [SECONDS]]: the properties of formal/*.svh on the core, the table cache or a
-# block of the NIC (ingress, front, operators, dispatch, finish, egress, bus, mover), all of WHAT's together, for FRAMES cycles from
-# reset (core 20, cache 30, else 40), by yosys and ABC. GENERATED-FOLDER is where
+# block of the NIC (ingress, front, operators, dispatch, dispatch_full, finish, egress, bus, mover), all of WHAT's together,
+# for FRAMES cycles from reset (core 20, cache 30, else 40), by yosys and ABC. GENERATED-FOLDER is where
 # tiara_pkg.sv and tiara_rom.svh are; TIARA_RTL names another folder with the sources; TIARA_KEEP one for what is made.
 # Exit status 0: none fails within that depth; 1: one does; 2: no answer in SECONDS (300); 77: no yosys.
 #
@@ -9,6 +9,7 @@
 # table give is cut and driven with arbitrary values: every program, even one that no verifier saw, and every table is a
 # special case. Memory is arbitrary as far as the assumptions in core_properties.svh go. Cache: 2 contexts, 2 words, 2 bits.
 # The NIC's blocks: 2 clients with 2 slots each, 2 cores with 2 contexts each, 2 classes, 2 operators, 4 blocks of code.
+# dispatch_full: one core, so that more requests can wait than there are contexts.
 # Checksums, tags and sums are cut: any frame may be found right or wrong.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,9 +35,10 @@ case $what in
     cut="cutpoint tiara_ingress/sum tiara_ingress/total tiara_ingress/is_ours tiara_ingress/is_header_sum_good" ;;
   egress)
     frames=${3:-40}; top=tiara_egress; parameters="-set ClientW 1 -set SlotW 1 -set AddrW 24"; cut="" ;;
-  dispatch)
-    frames=${3:-40}; top=tiara_dispatch
-    parameters="-set Cores 2 -set Contexts 2 -set StoreW 3 -set AddrW 14 -set OperatorW 1 -set DomainW 1 -set TenantW 1"
+  dispatch|dispatch_full)
+    frames=${3:-40}; top=tiara_dispatch; cores=2
+    if [ "$what" = dispatch_full ]; then cores=1; fi
+    parameters="-set Cores $cores -set Contexts 2 -set StoreW 3 -set AddrW 14 -set OperatorW 1 -set DomainW 1 -set TenantW 1"
     parameters="$parameters -set SlotsW 2 -set ClassW 1"; cut="" ;;
   front)
     frames=${3:-40}; top=tiara_front
@@ -60,7 +62,7 @@ case $what in
     parameters="-set AddrW 4 -set LineW 2 -set SlotW 2 -set QueueW 1 -set IdW 1" ;;
   *) echo "run.sh: '$what' is nothing that has properties" >&2; exit 64 ;;
 esac
-case $what in core|cache) ;; *) sources="$sources $source/tiara_wire.sv $source/tiara_$what.sv" ;; esac
+case $what in core|cache) ;; *) sources="$sources $source/tiara_wire.sv $source/tiara_${what%_full}.sv" ;; esac
 [ -z "$parameters" ] || parameters="chparam $parameters $top"
 yosys -q -l "$out/log" -p "
   read_verilog -formal -sv -D TIARA_PROPERTIES -I $here/formal -I $generated $sources
