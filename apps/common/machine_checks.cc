@@ -201,12 +201,18 @@ void check_kernel(Findings& findings) {
   }
   findings.push_back(
       {"kernel", "--fault auto", Verdict::kGood, "picks " + chosen_mode(*features), ""});
-  findings.push_back(
-      {"kernel", "--evict-with auto", Verdict::kGood,
-       features->has_move
-           ? "picks move: a page leaves without being copied, and pinned pages are safe"
-           : "picks copy: pages are protected, copied and dropped",
-       ""});
+  if (const auto choice = residency::choose_for_kernel(Config{})) {
+    const bool moves = choice->unmap_by == residency::UnmapBy::kMove;
+    findings.push_back({"kernel", "--evict-with auto", Verdict::kGood,
+                        moves ? "picks move: a page leaves without being copied, and pinned pages are safe"
+                              : "picks copy: pages are protected, copied and dropped, with the fewest interrupts",
+                        ""});
+    const bool is_shadowed = choice->page_tables == fault::PageTables::kShadowed;
+    findings.push_back({"kernel", "page tables", Verdict::kGood,
+                        is_shadowed ? "shadowed by the hypervisor: a flush of the TLB is dear, so evictions are large"
+                                    : "walked by the processor: a flush of the TLB is cheap, so evictions are small",
+                        ""});
+  }
   findings.push_back(
       {"kernel", "user", Verdict::kGood,
        fmt::format("{}; vm.unprivileged_userfaultfd={}; /dev/userfaultfd {}",

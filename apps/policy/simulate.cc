@@ -125,20 +125,22 @@ class Model {
   // As Evictor::neighbours_of.
   std::pair<uint32_t, uint32_t> neighbours_of(uint32_t victim) const {
     if (memory_.way != Way::kCopy) return {victim, victim + 1};
+    // What reads the page tables matters above 32 MiB only.
     const residency::EvictionStep step =
-        residency::automatic_step(resident_limit_, 0, memory_.cluster_pages);
+        residency::automatic_step(resident_limit_, 0, memory_.cluster_pages, fault::PageTables::kWalked);
     const auto around = [&](uint32_t wide) {
       const uint32_t first = victim & ~(wide - 1);
       return std::pair{first, std::min(first + wide, static_cast<uint32_t>(clusters_.size()))};
     };
-    const auto resident = [&](std::pair<uint32_t, uint32_t> range) {
+    const auto to_leave = [&](std::pair<uint32_t, uint32_t> range) {
       uint32_t count = 0;
       for (uint32_t number = range.first; number < range.second; ++number)
-        count += static_cast<uint32_t>(std::popcount(clusters_[number].resident));
+        for (uint64_t rest = clusters_[number].resident; rest != 0; rest &= rest - 1)
+          count += !(memory_.heat && heat_.is_hot(page_at(number, rest)));
       return count;
     };
     uint32_t wide = step.span_pages / memory_.cluster_pages;
-    while (wide > 1 && resident(around(wide)) > step.most_pages) wide /= 2;
+    while (wide > 1 && to_leave(around(wide)) > step.most_pages) wide /= 2;
     return around(wide);
   }
 

@@ -67,13 +67,14 @@ bool Evictor::may_leave_along(ClusterNumber cluster, ResidentOrder::Queue from,
   return from == ResidentOrder::Queue::kProbation && !word.is_established();
 }
 
-uint32_t Evictor::resident_pages(Neighbours clusters) const noexcept {
+// Pages that a step over these clusters would take: hot ones stay, and do not make it smaller.
+uint32_t Evictor::pages_to_leave(Neighbours clusters) const noexcept {
   const uint64_t pages = parts_.directory.pages().value;
   const PageNumber first = parts_.directory.first_page(ClusterNumber{clusters.first});
   const uint64_t end = std::min(parts_.directory.first_page(ClusterNumber{clusters.end}).value, pages);
   uint32_t count = 0;
-  for (uint64_t page = first.value; page < end; ++page)
-    count += load(parts_.directory.word(PageNumber{page})).state() == kResident;
+  for (PageNumber page = first; page.value < end; page = page + PageCount{1})
+    count += load(parts_.directory.word(page)).state() == kResident && !(heat_ != nullptr && heat_->is_hot(page));
   return count;
 }
 
@@ -84,7 +85,7 @@ Evictor::Neighbours Evictor::neighbours_of(ClusterNumber victim, EvictionStep st
     return Neighbours{first, std::min(first + wide, parts_.directory.cluster_count())};
   };
   uint32_t wide = std::clamp(step.span_pages / parts_.directory.cluster_pages(), 1u, kMostSpanClusters);
-  while (wide > 1 && resident_pages(around(wide)) > step.most_pages) wide /= 2;
+  while (wide > 1 && pages_to_leave(around(wide)) > step.most_pages) wide /= 2;
   return around(wide);
 }
 

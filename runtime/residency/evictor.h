@@ -58,7 +58,7 @@ class Evictor {
     uint32_t end;
   };
   Neighbours neighbours_of(fault::ClusterNumber victim, EvictionStep step) const noexcept;
-  uint32_t resident_pages(Neighbours clusters) const noexcept;
+  uint32_t pages_to_leave(Neighbours clusters) const noexcept;
   bool is_fresh(fault::ClusterNumber cluster, uint32_t protected_fetches) const noexcept;
   bool lock_and_claim(ClusterClaims& claims, fault::ClusterNumber cluster, uint64_t wanted, Hot hot,
                       UnmapBy way) noexcept;

@@ -46,16 +46,17 @@ Result<os::Mapping> reserve(Bytes size, int protection) {
 // miss's time.
 constexpr uint32_t kMovedCluster = 16;
 
-PagerOptions options_of(const Config& config, UnmapBy unmap_by) {
+PagerOptions options_of(const Config& config, const KernelChoice& choice) {
   PagerOptions options;
   options.local = config.local;
-  options.unmap_by = unmap_by;
+  options.unmap_by = choice.unmap_by;
   options.evict_on = config.evict_on;
-  const bool is_default = config.evict_cluster == 0 && unmap_by == UnmapBy::kMove;
+  const bool is_default = config.evict_cluster == 0 && choice.unmap_by == UnmapBy::kMove;
   options.evict_cluster = is_default ? kMovedCluster : config.evict_cluster;
   options.policy = config.policy;
   options.readahead = config.readahead;
   options.heat = config.heat;
+  options.page_tables = choice.page_tables;
   options.second_chance = config.second_chance;
   options.contended_bound = config.node_timeout;
   options.write_back = {config.clean_detection, config.zero_detection};
@@ -73,6 +74,7 @@ Result<KernelChoice> choose_for_kernel(const Config& config) {
   KernelChoice choice;
   choice.has_write_protect = features.has_write_protect;
   choice.has_move = features.has_move;
+  choice.page_tables = fault::probe_page_tables();
   switch (config.fault) {
     case FaultMode::kHybrid: choice.delivery = fault::Delivery::kHybrid; break;
     case FaultMode::kSignal:
@@ -127,7 +129,7 @@ Result<KernelAccess> open_for(const KernelChoice& choice) {
 
 Result<FarSpace*> FarSpace::create(const Config& config, const KernelChoice& choice, KernelAccess kernel,
                                    pagetable::PageStore& store, PageCount max_pages, stats::ProcessStats& stats) {
-  const PagerOptions options = options_of(config, choice.unmap_by);
+  const PagerOptions options = options_of(config, choice);
   const uint64_t cluster = directory_cluster_pages(options.evict_cluster);
   uint64_t pages = round_down(std::min(max_pages.value, pages_allowed()), cluster);
   Result<os::Mapping> reservation = reserve(PageCount{pages}.bytes(), PROT_NONE);
@@ -320,7 +322,7 @@ void FarSpace::set_inherited(bool is_inherited) noexcept {
 
 Result<FarSpace*> FarSpace::inherit(FarSpace& parent, const Config& config, KernelAccess kernel,
                                     pagetable::PageStore& store, stats::ProcessStats& stats) {
-  const PagerOptions options = options_of(config, parent.choice_.unmap_by);
+  const PagerOptions options = options_of(config, parent.choice_);
   const PageCount pages{parent.size_ >> kPageShift};
   // Everything that threads of the parent were in the middle of is made anew, and what they know of pages is kept.
   TIARA_TRY(Pager::Memory memory, Pager::create_memory(pages, options));

@@ -21,10 +21,11 @@
 
 namespace tiara::residency {
 
-// What is settled before anything is reserved: how faults arrive and how pages leave on this kernel.
+// What is settled before anything is reserved: how faults arrive and how pages leave on this kernel and machine.
 struct KernelChoice {
   fault::Delivery delivery = fault::Delivery::kSignal;
   UnmapBy unmap_by = UnmapBy::kMove;
+  fault::PageTables page_tables = fault::PageTables::kWalked;
   bool has_write_protect = true;
   bool has_move = true;
   // Copying ends when the program turns to devices.

@@ -38,7 +38,7 @@ void ForkedChild::begin(FarSpace& space, bool was_anything_away, std::span<const
   space.kernel().forget();
   if (!was_anything_away) return;
   is_watching_ = true;
-  auto own = open_for({space.delivery(), UnmapBy::kCopy, false});
+  auto own = open_for({.delivery = space.delivery(), .unmap_by = UnmapBy::kCopy, .has_write_protect = false});
   const std::span<std::byte> used = space.reservation().first(space.high_water().value << kPageShift);
   // A program that dropped its privileges may be refused. Then nothing of the range may be read at all: a page that
   // is away must not look like zeros.

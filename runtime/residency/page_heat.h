@@ -28,6 +28,10 @@ class PageHeat {
   void returned(PageNumber page) noexcept;
   // Its turn to leave has come: true when it is hot enough to stay once more.
   bool stays(PageNumber page) noexcept;
+  // Would it stay? Asking changes nothing.
+  bool is_hot(PageNumber page) const noexcept {
+    return (notes_[page.value].load(std::memory_order_relaxed) & kMost) != 0;
+  }
   // It was discarded: what comes there next is another page.
   void forget(PageNumber page) noexcept;
   // Memory that this occupies now (a system call a gigabyte of far memory).

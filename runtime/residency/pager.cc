@@ -78,7 +78,7 @@ void Pager::settle() noexcept {
 
 EvictionStep Pager::evict_step(uint64_t resident_limit) const noexcept {
   if (options_.evict_cluster != 0) return {options_.evict_cluster, options_.evict_cluster};
-  return automatic_step(resident_limit, staging_limit(), parts_.directory.cluster_pages());
+  return automatic_step(resident_limit, staging_limit(), parts_.directory.cluster_pages(), options_.page_tables);
 }
 
 void Pager::arrived(PageNumber page, fault::Arrival how) noexcept {

@@ -29,6 +29,7 @@ struct PagerOptions {
   EvictionPolicy policy = EvictionPolicy::kClock;
   bool readahead = true;
   bool heat = true;  // of no effect with EvictionPolicy::kFifo
+  fault::PageTables page_tables = fault::PageTables::kWalked;  // what suits the budget depends on it
   bool second_chance = true;
   WriteBackSwitches write_back;
   std::chrono::nanoseconds contended_bound = std::chrono::seconds(30);  // how long a contended node is asked again

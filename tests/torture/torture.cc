@@ -2,8 +2,8 @@
 // checked against a shadow in plain memory.
 //
 //   torture --mode message|signal|hybrid --transport loop|shm|tcp [--seconds N] [--seed S] [--threads N]
-//           [--evict-with move|copy] [--evict-on auto|fault|thread] [--cluster N] [--no-chaos] [--no-forks]
-//           [--fork near|clone]
+//           [--evict-with move|copy] [--evict-on auto|fault|thread] [--cluster N] [--heat on|off] [--no-chaos]
+//           [--no-forks] [--fork near|clone]
 //
 // Each thread owns chunks of pages, cut so that the pager's clusters are shared between threads; a second region is
 // read by everybody under sequence locks, so that races between readers, writers and the pager are checked too.
@@ -53,6 +53,7 @@ struct Options {
   std::string transport = "loop";
   int seconds = 60;
   uint64_t seed = 1;
+  bool heat = true;
   uint32_t threads = 4;
   EvictWith evict_with = EvictWith::kAuto;
   EvictOn evict_on = EvictOn::kAuto;
@@ -82,6 +83,7 @@ Options parse(int argc, char** argv) {
                      : value == "hybrid" ? FaultMode::kHybrid : FaultMode::kSignal;
     else if (name == "--transport") options.transport = value;
     else if (name == "--seconds") options.seconds = atoi(argv[i]);
+    else if (name == "--heat") options.heat = value != "off";
     else if (name == "--seed") options.seed = strtoull(argv[i], nullptr, 0);
     else if (name == "--threads") options.threads = static_cast<uint32_t>(atoi(argv[i]));
     else if (name == "--evict-with") options.evict_with = value == "copy" ? EvictWith::kCopy : EvictWith::kMove;
@@ -504,7 +506,7 @@ int main(int argc, char** argv) {
   config.evict_on = options.evict_on;
   config.fork = options.fork;
   config.evict_cluster = options.cluster;
-  config.heat = true;
+  config.heat = options.heat;
   config.chaos_seed = options.has_chaos ? options.seed : 0;
   config.pool = Bytes{256 * kMiB};
   pid_t node = 0;
