@@ -1,6 +1,7 @@
 // Three readers and three writers on one AXI4 master: single beats of a line. The cores' requests go first, then the
 // mover's, then the packets' (payloads in, replies out). The upper bits of an AXI number say whose it is, so that
-// answers find their way in any order.
+// answers find their way in any order. An atomic's read and write are exclusive accesses: the write is performed if
+// nobody wrote there since the read, the host's processors included.
 module tiara_bus #(
   parameter int unsigned AddrW  = 48,
   parameter int unsigned IdW    = 5,      // contexts of all cores, at most 8
@@ -14,6 +15,7 @@ module tiara_bus #(
   output logic               core_rd_ready_o,
   input  logic [AddrW-1:0]   core_rd_addr_i,
   input  logic [IdW-1:0]     core_rd_id_i,
+  input  logic               core_rd_is_exclusive_i,
   input  logic               mover_rd_valid_i,
   output logic               mover_rd_ready_o,
   input  logic [AddrW-1:0]   mover_rd_addr_i,
@@ -35,6 +37,7 @@ module tiara_bus #(
   input  logic [63:0]        core_wr_strobe_i,
   input  logic [IdW-1:0]     core_wr_id_i,
   input  logic               core_wr_is_fill_i,
+  input  logic               core_wr_is_exclusive_i,
   input  logic               mover_wr_valid_i,
   output logic               mover_wr_ready_o,
   input  logic [AddrW-1:0]   mover_wr_addr_i,
@@ -48,6 +51,7 @@ module tiara_bus #(
   // whose write is complete
   output logic               core_done_o,
   input  logic               core_done_ready_i,
+  output logic               core_done_is_okay_o,   // an exclusive write: not performed
   output logic               fill_done_o,
   output logic               mover_done_o,
   input  logic               mover_done_ready_i,
@@ -58,6 +62,7 @@ module tiara_bus #(
   input  logic               ar_ready_i,
   output logic [AddrW-1:0]   ar_addr_o,
   output logic [AxiIdW-1:0]  ar_id_o,
+  output logic               ar_lock_o,
   input  logic               r_valid_i,
   output logic               r_ready_o,
   input  logic [AxiIdW-1:0]  r_id_i,
@@ -66,6 +71,7 @@ module tiara_bus #(
   input  logic               aw_ready_i,
   output logic [AddrW-1:0]   aw_addr_o,
   output logic [AxiIdW-1:0]  aw_id_o,
+  output logic               aw_lock_o,
   output logic               w_valid_o,
   input  logic               w_ready_i,
   output logic [511:0]       w_data_o,
@@ -78,7 +84,7 @@ module tiara_bus #(
   localparam logic [1:0] FromCore = 2'd0, FromMover = 2'd1, FromPackets = 2'd2, FromFill = 2'd3;
 
   // ============================================================ requests: one register each
-  logic              ar_valid_q, aw_valid_q, w_valid_q, ar_free, w_free;
+  logic              ar_valid_q, aw_valid_q, w_valid_q, ar_free, w_free, ar_lock_q, aw_lock_q;
   logic [AddrW-1:0]  ar_addr_q, aw_addr_q;
   logic [AxiIdW-1:0] ar_id_q, aw_id_q;
   logic [511:0]      w_data_q;
@@ -109,11 +115,13 @@ module tiara_bus #(
   end
   always_ff @(posedge clk_i) begin
     if (ar_free) begin
+      ar_lock_q <= core_rd_valid_i && core_rd_is_exclusive_i;
       ar_addr_q <= core_rd_valid_i ? core_rd_addr_i : mover_rd_valid_i ? mover_rd_addr_i : packet_rd_addr_i;
       ar_id_q   <= core_rd_valid_i  ? {FromCore, 8'(core_rd_id_i)}
                  : mover_rd_valid_i ? {FromMover, mover_rd_tag_i} : {FromPackets, 8'(packet_rd_tag_i)};
     end
     if (w_free) begin
+      aw_lock_q <= core_wr_valid_i && core_wr_is_exclusive_i;
       aw_addr_q <= core_wr_valid_i ? core_wr_addr_i : mover_wr_valid_i ? mover_wr_addr_i : packet_wr_addr_i;
       aw_id_q   <= core_wr_valid_i ? {core_wr_is_fill_i ? FromFill : FromCore, 8'(core_wr_id_i)}
                                    : {mover_wr_valid_i ? FromMover : FromPackets, 8'd0};
@@ -124,9 +132,11 @@ module tiara_bus #(
   assign ar_valid_o = ar_valid_q;
   assign ar_addr_o  = ar_addr_q;
   assign ar_id_o    = ar_id_q;
+  assign ar_lock_o  = ar_lock_q;
   assign aw_valid_o = aw_valid_q;
   assign aw_addr_o  = aw_addr_q;
   assign aw_id_o    = aw_id_q;
+  assign aw_lock_o  = aw_lock_q;
   assign w_valid_o  = w_valid_q;
   assign w_data_o   = w_data_q;
   assign w_strb_o   = w_strb_q;
@@ -140,13 +150,14 @@ module tiara_bus #(
   assign packet_line_o = r_valid_i && r_from == FromPackets;
   assign r_ready_o     = (r_from == FromCore) ? core_line_ready_i : 1'b1;
   assign core_done_o   = b_valid_i && b_from == FromCore;
+  assign core_done_is_okay_o = b_resp_i == 2'b00;
   assign fill_done_o   = b_valid_i && b_from == FromFill;
   assign mover_done_o  = b_valid_i && b_from == FromMover;
   assign packet_done_o = b_valid_i && b_from == FromPackets;
   assign b_ready_o     = (b_from == FromCore) ? core_done_ready_i : (b_from == FromMover) ? mover_done_ready_i : 1'b1;
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) has_error_o <= 1'b0;
-    else if ((r_valid_i && r_resp_i != '0) || (b_valid_i && b_resp_i != '0)) has_error_o <= 1'b1;
+    else if ((r_valid_i && r_resp_i[1]) || (b_valid_i && b_resp_i[1])) has_error_o <= 1'b1;
   end
 
 `ifdef TIARA_PROPERTIES

@@ -4,7 +4,8 @@
 //
 //   loads, lines    a read with the context's number; a context has one request at most
 //   stores, emits   a write, answered when memory has it
-//   atomics         one at a time, and only when no write is under way; until it is complete nothing else is written
+//   atomics         one at a time, and only when no write is under way; until it is complete nothing else is written;
+//                   read and write are exclusive accesses, again as long as somebody beside the NIC wrote in between
 //   bulk            the mover, answered when the last line is written; the bytes of payload and reply are memory too
 //   fill            lines of one byte's value
 //   copy            the mover; from the end, through a buffer of 4 KiB, when the destination begins inside the source
@@ -13,6 +14,7 @@ module tiara_memory #(
   parameter int unsigned AddrW  = 48,
   parameter int unsigned IdW    = 5,     // contexts of all cores
   parameter int unsigned SlotsW = 8,
+  parameter bit          HasExclusive = 1'b1,   // else nobody but the NIC may write what atomics are for
   localparam int unsigned CountsW = 5 * 32 + 48
 ) (
   input  logic              clk_i,
@@ -65,6 +67,7 @@ module tiara_memory #(
   input  logic              rd_ready_i,
   output logic [AddrW-1:0]  rd_addr_o,
   output logic [IdW-1:0]    rd_id_o,
+  output logic              rd_is_exclusive_o,
   input  logic              rd_line_valid_i,
   output logic              rd_line_ready_o,
   input  logic [IdW-1:0]    rd_line_id_i,
@@ -83,9 +86,11 @@ module tiara_memory #(
   output logic [63:0]       wr_strobe_o,
   output logic [IdW-1:0]    wr_id_o,
   output logic              wr_is_fill_o,
+  output logic              wr_is_exclusive_o,
   input  logic              wr_done_valid_i,
   output logic              wr_done_ready_o,
   input  logic [IdW-1:0]    wr_done_id_i,
+  input  logic              wr_done_is_okay_i,  // an exclusive write: not performed
   input  logic              fill_done_i,
   output logic              mwr_valid_o,
   input  logic              mwr_ready_i,
@@ -128,7 +133,7 @@ module tiara_memory #(
   assign crosses      = (is_load || is_store) && end_offset > 7'd64;
 
   // ============================================================ state of atomics, fills, copies
-  typedef enum logic [2:0] {AtomicNone, AtomicRead, AtomicWrite, AtomicDone} atomic_e;
+  typedef enum logic [2:0] {AtomicNone, AtomicRead, AtomicWrite, AtomicDone, AtomicAgain} atomic_e;
   typedef enum logic [2:0] {LongNone, LongFill, LongDrain, LongIn, LongInWait, LongOut, LongOutWait} long_e;
   atomic_e          atomic_q;
   long_e            long_q;
@@ -156,10 +161,12 @@ module tiara_memory #(
   // ------------------------------------------------------------ reads
   assign asks_rd = req_valid_i && (is_load || is_line);
   assign takes_atomic = req_valid_i && is_atomic && may_write && is_quiet;
-  assign rd_valid_o = asks_rd || takes_atomic;
-  assign rd_addr_o  = {address[AddrW-1:6] + (AddrW-6)'(half_q), 6'd0};
-  assign rd_id_o    = req_id_i;
-  assign rd_goes    = rd_valid_o && rd_ready_i;
+  assign at_again   = atomic_q == AtomicAgain;
+  assign rd_valid_o = at_again || asks_rd || takes_atomic;
+  assign rd_addr_o  = {at_again ? at_addr_q[AddrW-1:6] : address[AddrW-1:6] + (AddrW-6)'(half_q), 6'd0};
+  assign rd_id_o    = at_again ? at_id_q : req_id_i;
+  assign rd_goes    = rd_valid_o && rd_ready_i && !at_again;
+  assign rd_is_exclusive_o = HasExclusive && (at_again || takes_atomic);
   // ------------------------------------------------------------ writes: an atomic's, a fill's, a store's
   logic [511:0] store_data, fill_data;
   logic [127:0] store_mask;
@@ -175,6 +182,7 @@ module tiara_memory #(
   assign asks_wr    = req_valid_i && is_store && may_write;
   assign wr_valid_o = atomic_q == AtomicWrite || long_q == LongFill || asks_wr;
   assign wr_is_fill_o = long_q == LongFill;
+  assign wr_is_exclusive_o = HasExclusive && atomic_q == AtomicWrite;
   always_comb begin
     wr_addr_o   = {address[AddrW-1:6] + (AddrW-6)'(half_q), 6'd0};
     wr_data_o   = store_data;
@@ -231,7 +239,7 @@ module tiara_memory #(
                                                                long_left_q == chunk);
   logic long_wants_q;    // the long one is done, its answer is not taken yet
   logic r_loads_answer, b_loads_answer, m_loads_answer, loc_loads_answer, rmt_loads_answer, long_loads_answer, may_load;
-  logic at_loads_answer;
+  logic at_loads_answer, at_again, at_fails;
   logic b_is_atomic, r_is_atomic;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -261,7 +269,9 @@ module tiara_memory #(
         AtomicNone:  if (takes_atomic && rd_goes) atomic_q <= AtomicRead;
         AtomicRead:  if (rd_line_valid_i && r_is_atomic) atomic_q <= AtomicWrite;
         AtomicWrite: if (wr_goes) atomic_q <= AtomicDone;
-        default:     if (at_loads_answer) atomic_q <= AtomicNone;
+        AtomicDone:  if (at_loads_answer) atomic_q <= AtomicNone;
+                     else if (at_fails && wr_done_valid_i) atomic_q <= AtomicAgain;
+        default:     if (rd_ready_i) atomic_q <= AtomicRead;
       endcase
       unique case (long_q)
         LongNone:    if (long_starts) long_q <= is_fill ? LongFill : LongIn;
@@ -359,7 +369,8 @@ module tiara_memory #(
 
   // Who loads the answer register: completions first, then what is read.
   logic b_has_answer;
-  assign b_has_answer      = !(two_q[wr_done_id_i] && !waits_q[wr_done_id_i]);
+  assign at_fails          = HasExclusive && b_is_atomic && wr_done_is_okay_i;
+  assign b_has_answer      = !(two_q[wr_done_id_i] && !waits_q[wr_done_id_i]) && !at_fails;
   assign loc_loads_answer  = may_load && loc_valid_q;
   assign long_loads_answer = may_load && !loc_valid_q && long_wants_q;
   assign rmt_loads_answer  = may_load && !loc_valid_q && !long_wants_q && rmt_q && rmt_answer_i;

@@ -22,6 +22,7 @@ module tiara_nic #(
   parameter int unsigned IndexW    = 9,      // log2 of the table cache's words
   parameter bit          HasCache  = 1'b1,
   parameter int unsigned MulW      = 16,
+  parameter bit          HasExclusive = 1'b1, // memory has exclusive accesses; else only the NIC may write to it
   localparam int unsigned AxiIdW   = 10
 ) (
   input  logic               clk_i,
@@ -39,11 +40,12 @@ module tiara_nic #(
   output logic [511:0]       m_tdata_o,
   output logic [63:0]        m_tkeep_o,
   output logic               m_tlast_o,
-  // AXI4 master: single beats of 64 bytes
+  // AXI4 master: single beats of 64 bytes; atomics lock (an exclusive read and write)
   output logic               ar_valid_o,
   input  logic               ar_ready_i,
   output logic [AddrW-1:0]   ar_addr_o,
   output logic [AxiIdW-1:0]  ar_id_o,
+  output logic               ar_lock_o,
   input  logic               r_valid_i,
   output logic               r_ready_o,
   input  logic [AxiIdW-1:0]  r_id_i,
@@ -53,6 +55,7 @@ module tiara_nic #(
   input  logic               aw_ready_i,
   output logic [AddrW-1:0]   aw_addr_o,
   output logic [AxiIdW-1:0]  aw_id_o,
+  output logic               aw_lock_o,
   output logic               w_valid_o,
   input  logic               w_ready_i,
   output logic [511:0]       w_data_o,
@@ -354,9 +357,10 @@ module tiara_nic #(
   logic [CountsW-1:0] counts;
   logic [31:0]        reply_bytes;
   logic               core_line, mover_line, packet_line, core_done, fill_done, mover_done;
+  logic               rd_is_exclusive, wr_is_exclusive, core_done_is_okay;
   assign q_ready = q_is_end ? end_ready : mem_ready;
   assign mem_look = q_id;
-  tiara_memory #(.AddrW(AddrW), .IdW(IdW), .SlotsW(SlotsW)) u_memory (
+  tiara_memory #(.AddrW(AddrW), .IdW(IdW), .SlotsW(SlotsW), .HasExclusive(HasExclusive)) u_memory (
     .clk_i, .rst_ni, .buffers_i(buffers_q), .bounce_i(bounce_q), .req_valid_i(q_valid && !q_is_end),
     .req_ready_o(mem_ready), .req_op_i(q_op), .req_id_i(q_id), .req_addr_i(q_addr), .req_length_i(q_length),
     .req_data_i(q_data), .req_operand_i(q_operand), .req_region_i(q_region), .req_is_scatter_i(q_is_scatter),
@@ -367,6 +371,7 @@ module tiara_nic #(
     .reply_bytes_o(reply_bytes), .rmt_valid_o, .rmt_op_o, .rmt_id_o(rmt_id), .rmt_addr_o, .rmt_host_o,
     .rmt_operand_o, .rmt_argument_o, .rmt_region_o, .rmt_answer_i, .rmt_data_i, .rmt_fault_i,
     .rd_valid_o(rd_valid), .rd_ready_i(rd_ready), .rd_addr_o(rd_addr), .rd_id_o(rd_id),
+    .rd_is_exclusive_o(rd_is_exclusive), .wr_is_exclusive_o(wr_is_exclusive), .wr_done_is_okay_i(core_done_is_okay),
     .rd_line_valid_i(core_line), .rd_line_ready_o(rd_line_ready),
     .rd_line_id_i(r_id_i[IdW-1:0]), .rd_line_i(r_data_i),
     .mrd_valid_o(mrd_valid), .mrd_ready_i(mrd_ready), .mrd_addr_o(mrd_addr), .mrd_tag_o(mrd_tag),
@@ -415,18 +420,20 @@ module tiara_nic #(
   // ============================================================ the bus
   tiara_bus #(.AddrW(AddrW), .IdW(IdW), .TagW(6)) u_bus (
     .clk_i, .rst_ni, .core_rd_valid_i(rd_valid), .core_rd_ready_o(rd_ready), .core_rd_addr_i(rd_addr),
-    .core_rd_id_i(rd_id), .mover_rd_valid_i(mrd_valid), .mover_rd_ready_o(mrd_ready), .mover_rd_addr_i(mrd_addr),
-    .mover_rd_tag_i(mrd_tag), .packet_rd_valid_i(e_valid), .packet_rd_ready_o(e_ready), .packet_rd_addr_i(e_addr),
-    .packet_rd_tag_i(e_tag), .core_line_o(core_line), .core_line_ready_i(rd_line_ready), .mover_line_o(mover_line),
-    .packet_line_o(packet_line), .core_wr_valid_i(wr_valid), .core_wr_ready_o(wr_ready), .core_wr_addr_i(wr_addr),
-    .core_wr_data_i(wr_data), .core_wr_strobe_i(wr_strobe), .core_wr_id_i(wr_id), .core_wr_is_fill_i(wr_is_fill),
-    .mover_wr_valid_i(mwr_valid), .mover_wr_ready_o(mwr_ready), .mover_wr_addr_i(mwr_addr),
-    .mover_wr_data_i(mwr_data), .mover_wr_strobe_i(mwr_strobe), .packet_wr_valid_i(f_valid),
-    .packet_wr_ready_o(f_ready), .packet_wr_addr_i(f_addr), .packet_wr_data_i(f_data), .packet_wr_strobe_i(f_strobe),
-    .core_done_o(core_done), .core_done_ready_i(wr_done_ready), .fill_done_o(fill_done), .mover_done_o(mover_done),
-    .mover_done_ready_i(mwr_done_ready), .packet_done_o(f_done), .has_error_o(has_bus_error), .ar_valid_o,
-    .ar_ready_i, .ar_addr_o, .ar_id_o, .r_valid_i, .r_ready_o, .r_id_i, .r_resp_i, .aw_valid_o, .aw_ready_i,
-    .aw_addr_o, .aw_id_o, .w_valid_o, .w_ready_i, .w_data_o, .w_strb_o, .b_valid_i, .b_ready_o, .b_id_i, .b_resp_i);
+    .core_rd_id_i(rd_id), .core_rd_is_exclusive_i(rd_is_exclusive), .core_wr_is_exclusive_i(wr_is_exclusive),
+    .core_done_is_okay_o(core_done_is_okay), .mover_rd_valid_i(mrd_valid), .mover_rd_ready_o(mrd_ready),
+    .mover_rd_addr_i(mrd_addr), .mover_rd_tag_i(mrd_tag), .packet_rd_valid_i(e_valid), .packet_rd_ready_o(e_ready),
+    .packet_rd_addr_i(e_addr), .packet_rd_tag_i(e_tag), .core_line_o(core_line), .core_line_ready_i(rd_line_ready),
+    .mover_line_o(mover_line), .packet_line_o(packet_line), .core_wr_valid_i(wr_valid), .core_wr_ready_o(wr_ready),
+    .core_wr_addr_i(wr_addr), .core_wr_data_i(wr_data), .core_wr_strobe_i(wr_strobe), .core_wr_id_i(wr_id),
+    .core_wr_is_fill_i(wr_is_fill), .mover_wr_valid_i(mwr_valid), .mover_wr_ready_o(mwr_ready),
+    .mover_wr_addr_i(mwr_addr), .mover_wr_data_i(mwr_data), .mover_wr_strobe_i(mwr_strobe),
+    .packet_wr_valid_i(f_valid), .packet_wr_ready_o(f_ready), .packet_wr_addr_i(f_addr), .packet_wr_data_i(f_data),
+    .packet_wr_strobe_i(f_strobe), .core_done_o(core_done), .core_done_ready_i(wr_done_ready), .fill_done_o(fill_done),
+    .mover_done_o(mover_done), .mover_done_ready_i(mwr_done_ready), .packet_done_o(f_done),
+    .has_error_o(has_bus_error), .ar_valid_o, .ar_ready_i, .ar_addr_o, .ar_id_o, .ar_lock_o, .r_valid_i, .r_ready_o,
+    .r_id_i, .r_resp_i, .aw_valid_o, .aw_ready_i, .aw_addr_o, .aw_id_o, .aw_lock_o, .w_valid_o, .w_ready_i, .w_data_o,
+    .w_strb_o, .b_valid_i, .b_ready_o, .b_id_i, .b_resp_i);
 
   // ============================================================ figures, as the host reads them
   localparam int unsigned Figures = 14;

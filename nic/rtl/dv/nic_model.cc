@@ -13,6 +13,7 @@ namespace tiara::nic::rtl {
 namespace {
 
 constexpr uint64_t kLine = 64;
+constexpr uint8_t kExclusiveOkay = 1;  // EXOKAY
 constexpr size_t kMappedBytes = NicModel::kBufferBytes + kPageSize;  // slots, and the buffer for copies
 
 }  // namespace
@@ -86,6 +87,18 @@ size_t NicModel::choose(const std::deque<Pending>& pending) {
   return chosen;
 }
 
+// Memory's side of an atomic: performed if the word is what the exclusive read saw, and at times refused without a
+// reason, as a monitor may. Other threads of the process write there, with atomics of their own.
+bool NicModel::perform_exclusive(const Write& write) {
+  const auto word = static_cast<uint32_t>(__builtin_ctzll(write.strobe)) / 8;
+  TIARA_CHECK(write.address == exclusive_.address && write.strobe == uint64_t{0xff} << (8 * word));
+  if (random_() % 100 < timing_.busy_percent) return false;
+  uint64_t expected = exclusive_.words[word], value;
+  std::memcpy(&value, reinterpret_cast<const std::byte*>(write.data.data()) + 8 * word, 8);
+  return __atomic_compare_exchange_n(reinterpret_cast<uint64_t*>(write.address) + word, &expected, value, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
 // Whole words are single stores: other threads of the process may look at them.
 void NicModel::perform(const Write& write) {
   auto* const to = reinterpret_cast<std::byte*>(write.address);
@@ -119,6 +132,11 @@ void NicModel::drive_bus() {
           const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(read.address) + i, __ATOMIC_ACQUIRE);
           nic_->r_data_i[2 * i] = static_cast<uint32_t>(word);
           nic_->r_data_i[2 * i + 1] = static_cast<uint32_t>(word >> 32);
+          if (read.is_exclusive) exclusive_.words[i] = word;
+        }
+        if (read.is_exclusive) {
+          exclusive_.address = read.address;
+          nic_->r_resp_i = kExclusiveOkay;
         }
       }
     }
@@ -130,7 +148,8 @@ void NicModel::drive_bus() {
       const Write& write = writes_[write_chosen_];
       nic_->b_id_i = static_cast<uint16_t>(write.id);
       nic_->b_resp_i = write.strobe == 0 || is_open(write.address) ? 0 : 2;
-      if (nic_->b_resp_i == 0 && write.strobe != 0) perform(write);
+      if (nic_->b_resp_i == 0 && write.is_exclusive) nic_->b_resp_i = perform_exclusive(write) ? kExclusiveOkay : 0;
+      else if (nic_->b_resp_i == 0 && write.strobe != 0) perform(write);
     }
   }
   nic_->b_valid_i = write_chosen_ != SIZE_MAX;
@@ -145,14 +164,17 @@ void NicModel::take_outputs() {
     writes_.erase(writes_.begin() + static_cast<std::ptrdiff_t>(write_chosen_));
     write_chosen_ = SIZE_MAX;
   }
-  if (nic_->ar_valid_o && nic_->ar_ready_i) reads_.push_back({due(), nic_->ar_addr_o, nic_->ar_id_o});
-  if (nic_->aw_valid_o && nic_->aw_ready_i) address_half_ = Write{0, nic_->aw_addr_o, nic_->aw_id_o, {}, 0};
+  if (nic_->ar_valid_o && nic_->ar_ready_i)
+    reads_.push_back({due(), nic_->ar_addr_o, nic_->ar_id_o, nic_->ar_lock_o != 0});
+  if (nic_->aw_valid_o && nic_->aw_ready_i)
+    address_half_ = Write{0, nic_->aw_addr_o, nic_->aw_id_o, {}, 0, nic_->aw_lock_o != 0};
   if (nic_->w_valid_o && nic_->w_ready_i) {
-    data_half_ = Write{0, 0, 0, {}, nic_->w_strb_o};
+    data_half_ = Write{0, 0, 0, {}, nic_->w_strb_o, false};
     for (size_t i = 0; i < 16; ++i) data_half_->data[i] = nic_->w_data_o[i];
   }
   if (address_half_ && data_half_) {
-    writes_.push_back({due(), address_half_->address, address_half_->id, data_half_->data, data_half_->strobe});
+    writes_.push_back({due(), address_half_->address, address_half_->id, data_half_->data, data_half_->strobe,
+                       address_half_->is_exclusive});
     address_half_.reset();
     data_half_.reset();
   }

@@ -86,12 +86,18 @@ class NicModel {
   struct Read {
     uint64_t due, address;
     uint32_t id;
+    bool is_exclusive;
   };
   struct Write {
     uint64_t due, address;
     uint32_t id;
     std::array<uint32_t, 16> data;
     uint64_t strobe;
+    bool is_exclusive;
+  };
+  struct Exclusive {  // what the last exclusive read saw: the NIC has one at a time
+    uint64_t address = 0;
+    std::array<uint64_t, 8> words{};
   };
   struct Range {
     RangeId id;
@@ -105,6 +111,7 @@ class NicModel {
   void drive_bus();
   void take_outputs();
   void perform(const Write& write);
+  bool perform_exclusive(const Write& write);
   void answer_remote();
   void clock();
 
@@ -120,6 +127,7 @@ class NicModel {
   std::deque<std::vector<std::byte>> received_;
   std::deque<Read> reads_;
   std::deque<Write> writes_;
+  Exclusive exclusive_;
   std::optional<Write> address_half_, data_half_;
   struct RemoteAnswer {
     uint64_t data;

@@ -1,7 +1,7 @@
 // Properties of tiara_bus, included into it under TIARA_PROPERTIES: what was taken is on the bus until it is taken
 // there, once and as asked; what comes is given to one.
 `include "runs.svh"
-  logic              f_rd_goes, f_wr_goes, f_rd_q, f_aw_q, f_w_q;
+  logic              f_rd_goes, f_wr_goes, f_rd_q, f_aw_q, f_w_q, f_rd_lock_q, f_wr_lock_q;
   logic [AddrW-1:0]  f_rd_addr_q, f_wr_addr_q;
   logic [AxiIdW-1:0] f_rd_id_q, f_wr_id_q;
   logic [511:0]      f_wr_data_q;
@@ -23,11 +23,13 @@
   end
   always_ff @(posedge clk_i) begin
     if (f_rd_goes) begin
+      f_rd_lock_q <= f_rd_go[0] && core_rd_is_exclusive_i;
       f_rd_addr_q <= f_rd_go[0] ? core_rd_addr_i : f_rd_go[1] ? mover_rd_addr_i : packet_rd_addr_i;
       f_rd_id_q   <= f_rd_go[0] ? {FromCore, 8'(core_rd_id_i)} : f_rd_go[1] ? {FromMover, mover_rd_tag_i}
                                 : {FromPackets, 8'(packet_rd_tag_i)};
     end
     if (f_wr_goes) begin
+      f_wr_lock_q <= f_wr_go[0] && core_wr_is_exclusive_i;
       f_wr_addr_q   <= f_wr_go[0] ? core_wr_addr_i : f_wr_go[1] ? mover_wr_addr_i : packet_wr_addr_i;
       f_wr_data_q   <= f_wr_go[0] ? core_wr_data_i : f_wr_go[1] ? mover_wr_data_i : packet_wr_data_i;
       f_wr_strobe_q <= f_wr_go[0] ? core_wr_strobe_i : f_wr_go[1] ? mover_wr_strobe_i : packet_wr_strobe_i;
@@ -53,5 +55,7 @@
         {2'b0, r_valid_i && r_id_i[AxiIdW-1 -: 2] != FromFill});
     a_completion_is_of_one: assert ({2'b0, core_done_o} + {2'b0, fill_done_o} + {2'b0, mover_done_o} +
         {2'b0, packet_done_o} == {2'b0, b_valid_i});
+    a_lock_is_as_asked: assert ((!ar_valid_o || ar_lock_o == f_rd_lock_q) &&
+        (!aw_valid_o || aw_lock_o == f_wr_lock_q));
     an_error_stays: assert (!f_error_q || has_error_o);
   end

@@ -246,7 +246,7 @@ TEST_CASE("random calls on related spaces do what maps do, at every depth") {
     std::mt19937_64 random(levels);
     std::vector<Side> family;
     family.push_back(Side::create(node));
-    for (uint64_t i = 1; i < 2500; ++i) {
+    for (uint64_t i = 1; i < steps_of(2500); ++i) {
       INFO("levels " << levels << ", step " << i);
       if (random() % 60 == 0 && family.size() < 6) {
         family.push_back(family[random() % family.size()].fork(node));
@@ -266,13 +266,13 @@ TEST_CASE("random calls on related spaces do what maps do, at every depth") {
 }
 
 TEST_CASE("a family in a pool that is always nearly full loses nothing") {
-  const auto node = make_node(layout::kFirstDataFrame + 160, 4);
+  const auto node = make_node(layout::kFirstDataFrame + std::max<uint64_t>(steps_of(160), 80), 4);
   const uint64_t max_pages = layout::max_pages_for(4);
   std::mt19937_64 random(5);
   std::vector<Side> family;
   family.push_back(Side::create(node));
   uint64_t full = 0;
-  for (uint64_t i = 1; i < 4000; ++i) {
+  for (uint64_t i = 1; i < std::max<uint64_t>(steps_of(4000), 250); ++i) {
     if (random() % 60 == 0 && family.size() < 4)
       family.push_back(family[random() % family.size()].fork(node));
     else if (random() % 100 == 0 && family.size() > 1)
@@ -291,7 +291,7 @@ TEST_CASE("a family in a pool that is always nearly full loses nothing") {
     if (full % 5 == 4 && family.size() > 1) family.pop_back();
     if (i % 250 == 0) require_sound(node->pool().bytes());
   }
-  CHECK(full > 10);
+  CHECK(full >= steps_of(11));
   for (const Side& side : family) CHECK(side.read_everything() == "");
   require_sound(node->pool().bytes());
 }
@@ -300,14 +300,14 @@ TEST_CASE("a family in a pool that is always nearly full loses nothing") {
 // side comes and goes. Nothing may stay behind.
 TEST_CASE("sides that write at the same time each find their own pages, and leave no frame behind") {
   constexpr uint32_t kSides = 4;
-  for (uint32_t round = 0; round < 12; ++round) {
+  for (uint32_t round = 0; round < std::max<uint64_t>(steps_of(12), 4); ++round) {
     const uint32_t levels = 2 + round % 4;
     const uint64_t max_pages = layout::max_pages_for(levels);
     const auto node = make_node(layout::kFirstDataFrame + 4000, levels);
     std::mt19937_64 seeds(round);
     std::vector<Side> family;
     family.push_back(Side::create(node));
-    for (int i = 0; i < 300; ++i)
+    for (uint64_t i = 0; i < steps_of(300); ++i)
       REQUIRE(family[0].write(pick_page(seeds, max_pages), 1) == "");
     while (family.size() < kSides) family.push_back(family[0].fork(node));
     std::array<std::string, kSides> wrong;
@@ -316,7 +316,7 @@ TEST_CASE("sides that write at the same time each find their own pages, and leav
       for (uint32_t i = 0; i < kSides; ++i)
         threads.emplace_back([&, i, seed = seeds()] {
           std::mt19937_64 random(seed);
-          for (uint64_t n = 0; n < 250 && wrong[i].empty(); ++n)
+          for (uint64_t n = 0; n < steps_of(250) && wrong[i].empty(); ++n)
             wrong[i] = step(family[i], random, max_pages, n * kSides + i + 2);
           if (wrong[i].empty()) wrong[i] = family[i].read_everything();
         });
@@ -346,7 +346,7 @@ TEST_CASE("threads that share a side, and clones taken under way, agree with the
       threads.emplace_back([&, i] {
         std::mt19937_64 random(i);
         alignas(8) std::byte bytes[kPageSize];
-        for (uint64_t n = 1; n < 800 && wrong[i].empty(); ++n) {
+        for (uint64_t n = 1; n < steps_of(800) && wrong[i].empty(); ++n) {
           // Pages of this thread: their number is i modulo kThreads.
           const uint64_t page = pick_page(random, max_pages) / kThreads * kThreads + i;
           const std::byte* const pages[] = {bytes};

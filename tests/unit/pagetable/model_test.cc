@@ -140,7 +140,7 @@ TEST_CASE("random calls do what a map does, at every depth") {
     TestPool pool(900);
     pool.make_space(kSpace, levels);
     Actor actor(pool, levels, 0, 1, 40 + levels);
-    for (int i = 0; i < 1500; ++i) {
+    for (uint64_t i = 0; i < steps_of(1500); ++i) {
       const std::string wrong = actor.step();
       INFO("levels " << levels << ", step " << i);
       REQUIRE(wrong == "");
@@ -155,15 +155,15 @@ TEST_CASE("a pool that is always nearly full loses nothing") {
   TestPool pool(120);
   pool.make_space(kSpace, 4);
   Actor actor(pool, 4, 0, 1, 7);
-  for (int i = 0; i < 3000; ++i) REQUIRE(actor.step() == "");
-  CHECK(actor.full_answers() > 10);
+  for (uint64_t i = 0; i < steps_of(3000); ++i) REQUIRE(actor.step() == "");
+  CHECK(actor.full_answers() >= steps_of(11));
   CHECK(actor.read_everything() == "");
   CHECK(require_sound(pool.bytes()).pages == actor.pages());
 }
 
 // Every call is checked against the thread's own map; tables, frames and counters are shared by
 // all.
-void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
+void run_threads(uint32_t levels, uint64_t data_frames, uint64_t steps) {
   constexpr uint32_t kThreads = 4;
   TestPool pool(data_frames);
   pool.make_space(kSpace, levels);
@@ -176,7 +176,7 @@ void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
     std::vector<std::jthread> threads;
     for (uint32_t i = 0; i < kThreads; ++i)
       threads.emplace_back([&, i] {
-        for (int n = 0; n < steps && wrong[i].empty(); ++n) wrong[i] = actors[i].step();
+        for (uint64_t n = 0; n < steps && wrong[i].empty(); ++n) wrong[i] = actors[i].step();
         if (wrong[i].empty()) wrong[i] = actors[i].read_everything();
       });
   }
@@ -190,11 +190,11 @@ void run_threads(uint32_t levels, uint64_t data_frames, int steps) {
 }
 
 TEST_CASE("threads on one space and one pool do not disturb each other") {
-  for (uint32_t levels = 1; levels <= layout::kMaxLevels; ++levels) run_threads(levels, 4000, 400);
+  for (uint32_t levels = 1; levels <= layout::kMaxLevels; ++levels) run_threads(levels, 4000, steps_of(400));
 }
 
 TEST_CASE("threads that fight for the last frames lose none of them") {
-  run_threads(4, 150, 1200);
+  run_threads(4, 150, steps_of(1200));
 }
 
 }  // namespace

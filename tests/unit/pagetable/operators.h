@@ -2,6 +2,8 @@
 // this build of the tests: the interpreter, or the NIC in simulation.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -44,6 +46,20 @@ inline std::shared_ptr<nic::Engine> test_engine() {
   static const auto engine = std::make_shared<nic::Interpreter>();
 #endif
   return engine;
+}
+
+// How many of a long test's random steps are taken: all of them; on the NIC in simulation, some ten thousand times
+// slower, one of 50, or as many as TIARA_TEST_SHARE says (1: all).
+inline uint64_t steps_of(uint64_t all) {
+#ifdef TIARA_RTL_ENGINE
+  static const uint64_t share = [] {
+    const char* const text = std::getenv("TIARA_TEST_SHARE");
+    return text == nullptr ? uint64_t{50} : std::max<uint64_t>(1, std::strtoull(text, nullptr, 10));
+  }();
+  return std::max<uint64_t>(1, all / share);
+#else
+  return all;
+#endif
 }
 
 inline constexpr size_t kReplyRoom = 64 * kPageSize;

@@ -383,7 +383,7 @@ TEST_CASE("many threads share one page table") {
         std::mt19937_64 random(thread);
         std::map<uint64_t, uint64_t> model;
         std::vector<std::byte> out(kPageSize);
-        for (uint64_t version = 1; version < 1500; ++version) {
+        for (uint64_t version = 1; version < steps_of(1500); ++version) {
           const uint64_t page =
               random() % 3 * (uint64_t{1} << 25) + random() % 100 * kThreads + thread;
           const auto known = model.find(page);

@@ -29,6 +29,7 @@ struct Setup {
     nic::NodeConfig config;
     config.pool = {Bytes{16 * kMiB}, 4, nic::PoolBacking::kPrivate};
     config.tenants = std::move(tenants);
+    config.engine = test_engine();
     auto made = nic::MemoryNode::create(config, builtin_operators());
     REQUIRE(made);
     node = std::move(*made);
@@ -188,6 +189,7 @@ TEST_CASE("a program names no region but its own address space's, and one that o
   nic::NodeConfig config;
   config.pool.size = Bytes{16 * kMiB};
   config.shared = Bytes{kPageSize};
+  config.engine = test_engine();
   config.tenants = two_tenants();
   config.tenants[1].may_share = true;
   config.tenants[1].time_percent = 1;
