@@ -436,4 +436,8 @@ module tiara_memory #(
     .far_i(rmt_loads_answer && rmt_fault_i == '0 && rmt_op_o == tiara_pkg::OpRemoteGather), .remote_id_i(rmt_id_o),
     .far_bytes_i(rmt_operand_o[47:0]), .far_end_i(rmt_argument_o[31:0] + rmt_operand_o[31:0]), .counts_id_i,
     .counts_o, .reply_bytes_o);
+
+`ifdef TIARA_PROPERTIES
+`include "memory_properties.svh"
+`endif
 endmodule

@@ -127,4 +127,7 @@ module tiara_serial #(
   assign ctx_o   = ctx_q;
   assign reg_o   = reg_q;
   assign data_o  = sum_q;
+`ifdef TIARA_SERIAL_PROPERTIES
+`include "serial_properties.svh"
+`endif
 endmodule

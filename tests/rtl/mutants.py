@@ -96,15 +96,30 @@ MUTANTS = [
      "a write's bytes are overwritten when its address was taken first"),
     ("bus", "ar_free && !core_rd_valid_i && !mover_rd_valid_i", "ar_free && !core_rd_valid_i",
      "a read of the packets is taken with the mover's, and lost"),
+    ("memory", "!(two_q[wr_done_id_i] && !waits_q[wr_done_id_i]) && !at_fails", "!at_fails",
+     "a store across two lines is answered when one half is written"),
+    ("memory", "!b_has_answer || (may_load && !is_taken && !m_loads_answer)", "1'b1",
+     "a write's completion is lost while another answer waits"),
+    ("memory", "at_addr_q[AddrW-1:6] : address[AddrW-1:6] + (AddrW-6)'(half_q)",
+     "at_addr_q[AddrW-1:6] : address[AddrW-1:6]",
+     "a load across two lines reads the first one twice"),
+    ("memory", "req_valid_i && is_atomic && may_write && is_quiet", "req_valid_i && is_atomic && may_write",
+     "an atomic begins while a write is under way"),
+    ("memory", "HasExclusive && b_is_atomic && wr_done_is_okay_i", "1'b0",
+     "an atomic that memory did not perform counts as done"),
+    ("memory", "(64'hffff_ffff_ffff_ffff >> (7'd64 - fill_bytes)) << fill_first",
+     "64'hffff_ffff_ffff_ffff << fill_first",
+     "a fill goes on to the end of its last line"),
     ("mover", "i[LineW-1:0] > a_high_q", "i[LineW-1:0] > a_high_q + 1'b1", "a move writes a byte behind its end"),
     ("mover", "q_from > q_to[LineW-1:0] && q_lines != '0", "1'b0", "no line is read ahead of the first write"),
     ("mover", "(SlotW+1)'(1 << SlotW)", "(SlotW+1)'((1 << SlotW) + 1)", "a place of the ring is asked for twice"),
 ]
 RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
 CORE = ("ready", "shift", "serial", "pad", "check", "core")
-FORMAL_FRAMES = {"core": "14", "cache": "14", "ingress": "12", "front": "36", "operators": "20", "dispatch": "16",
-                 "dispatch_full": "20", "finish": "16", "egress": "20", "bus": "8", "mover": "12"}
-FORMAL_ALONE = set(FORMAL_FRAMES) - {"core", "dispatch_full"}  # the lock step has none of these
+FORMAL_FRAMES = {"core": "14", "progress": "40", "cache": "14", "ingress": "12", "front": "36", "operators": "20",
+                 "dispatch": "16", "dispatch_full": "20", "finish": "16", "egress": "20", "memory": "8", "bus": "8",
+                 "mover": "12"}
+FORMAL_ALONE = set(FORMAL_FRAMES) - {"core", "progress", "dispatch_full"}  # the lock step has none of these
 CHOICE = '  import "DPI-C" function int tiara_mutant();\n  int mutant;\n  initial mutant = tiara_mutant();\n'
 CHOICE_CC = '''#include <cstdlib>
 extern "C" int tiara_mutant() { const char* n = getenv("TIARA_MUTANT"); return n == nullptr ? 0 : atoi(n); }
@@ -120,7 +135,7 @@ def replace_once(text, old, new, name):
 def write_sources(out, only=None):
     """All bugs and the choice among them into the core's sources; or all sources with one bug."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in CORE if only is None else (*CORE, *FORMAL_ALONE, "hash", "siphash", "wire"):
+    for name in CORE if only is None else (*CORE, *FORMAL_ALONE, "hash", "siphash", "wire", "counts"):
         text = (RTL / f"tiara_{name}.sv").read_text()
         for number, (where, old, new, _) in enumerate(MUTANTS, 1):
             if where != name:
@@ -160,7 +175,7 @@ def formal(build, number):
     where = MUTANTS[number - 1][0] if MUTANTS[number - 1][0] in FORMAL_ALONE else "core"
     with tempfile.TemporaryDirectory() as scratch:
         write_sources(pathlib.Path(scratch), number)
-        for what in (where, "dispatch_full") if where == "dispatch" else (where,):
+        for what in {"dispatch": (where, "dispatch_full"), "core": (where, "progress")}.get(where, (where,)):
             done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "300"],
                                   capture_output=True, text=True, env={**os.environ, "TIARA_RTL": scratch})
             if done.returncode == 1:

@@ -111,3 +111,6 @@
     // A context on its way to an illegal end keeps no frames: nothing retires there.
     frames_stay_in_their_stack: assert (!(r_goes && r_advances_q) || r_depth_q <= 3'd4);
   end
+`ifdef TIARA_PROGRESS
+`include "progress_properties.svh"
+`endif

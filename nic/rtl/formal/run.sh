@@ -1,7 +1,8 @@
 #!/bin/sh
 # formal/run.sh GENERATED-FOLDER WHAT [FRAMES [SECONDS]]: the properties of formal/*.svh on the core, the table cache or a
-# block of the NIC (ingress, front, operators, dispatch, dispatch_full, finish, egress, bus, mover), all of WHAT's together,
-# for FRAMES cycles from reset (core 20, cache 30, else 40), by yosys and ABC. GENERATED-FOLDER is where
+# block of the NIC (ingress, front, operators, dispatch, dispatch_full, finish, egress, memory, bus, mover), all of WHAT's
+# together, for FRAMES cycles from reset (core 20, cache 30, else 40 or less), by yosys and ABC. `progress`: the core under
+# a memory that answers, no context is stuck; `serial`: its serial unit, a job ends. GENERATED-FOLDER is where
 # tiara_pkg.sv and tiara_rom.svh are; TIARA_RTL names another folder with the sources; TIARA_KEEP one for what is made.
 # Exit status 0: none fails within that depth; 1: one does; 2: no answer in SECONDS (300); 77: no yosys.
 #
@@ -10,21 +11,27 @@
 # special case. Memory is arbitrary as far as the assumptions in core_properties.svh go. Cache: 2 contexts, 2 words, 2 bits.
 # The NIC's blocks: 2 clients with 2 slots each, 2 cores with 2 contexts each, 2 classes, 2 operators, 4 blocks of code.
 # dispatch_full: one core, so that more requests can wait than there are contexts.
-# Checksums, tags and sums are cut: any frame may be found right or wrong.
+# Checksums, tags and sums are cut: any frame may be found right or wrong. Memory: 2 contexts, any mover.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
-generated=$1; what=$2; seconds=${4:-300}
+generated=$1; what=$2; seconds=${4:-300}; defines="-D TIARA_PROPERTIES"; dropped=""
 command -v yosys >/dev/null && command -v yosys-abc >/dev/null || { echo "formal: yosys is not installed"; exit 77; }
 if [ -n "${TIARA_KEEP:-}" ]; then out=$TIARA_KEEP; mkdir -p "$out"; else out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; fi
 source=${TIARA_RTL:-$here}
 sources="$generated/tiara_pkg.sv"
 case $what in
-  core)
+  core|progress)
     frames=${3:-20}; top=tiara_core
+    # All of the core's others are proved without the assumptions that progress needs.
+    if [ $what = progress ]; then defines="$defines -D TIARA_PROGRESS"; dropped="delete t:\$assert n:*_in_time %d"; fi
     for part in ready shift serial pad check core; do sources="$sources $source/tiara_$part.sv"; done
     parameters="-set Contexts 2 -set StoreW 3 -set AddrW 32 -set DomainW 1 -set TenantW 2 -set PadW 4"
     cut="cutpoint tiara_core/d_word tiara_core/e_a tiara_core/e_b tiara_core/x_shifted tiara_core/y_sum tiara_core/y_carry
       cutpoint tiara_core/r_entry_q tiara_core/ser_data tiara_core/pad_data" ;;
+  serial)
+    frames=${3:-76}; top=tiara_serial; parameters="-set Contexts 2"; defines="-D TIARA_SERIAL_PROPERTIES"
+    sources="$sources $source/tiara_serial.sv"
+    cut="cutpoint tiara_serial/base tiara_serial/total" ;;
   cache)
     frames=${3:-30}; top=tiara_cache
     sources="$sources $source/tiara_cache.sv"
@@ -60,16 +67,21 @@ case $what in
   mover)
     frames=${3:-24}; top=tiara_mover; cut=""
     parameters="-set AddrW 4 -set LineW 2 -set SlotW 2 -set QueueW 1 -set IdW 1" ;;
+  memory)
+    frames=${3:-20}; top=tiara_memory
+    sources="$sources $here/formal/any_moves.sv $source/tiara_counts.sv"
+    parameters="-set AddrW 21 -set IdW 1 -set SlotsW 1"; cut="" ;;
   *) echo "run.sh: '$what' is nothing that has properties" >&2; exit 64 ;;
 esac
-case $what in core|cache) ;; *) sources="$sources $source/tiara_wire.sv $source/tiara_${what%_full}.sv" ;; esac
+case $what in core|progress|serial|cache) ;; *) sources="$sources $source/tiara_wire.sv $source/tiara_${what%_full}.sv" ;; esac
 [ -z "$parameters" ] || parameters="chparam $parameters $top"
 yosys -q -l "$out/log" -p "
-  read_verilog -formal -sv -D TIARA_PROPERTIES -I $here/formal -I $generated $sources
+  read_verilog -formal -sv $defines -I $here/formal -I $generated $sources
   $parameters
   hierarchy -check -top $top; proc; flatten; opt -keepdc
   $cut
   opt_clean; delete t:\$cover; delete -output
+  $dropped
   memory -nordff; async2sync; opt -full; setundef -undriven -anyseq
   techmap; opt -fast; dffunmap; abc -g AND -fast; opt_clean
   tee -q -o $out/names select -list t:\$assert
