@@ -264,7 +264,7 @@ FarMemory::Pin::Pin(const void* address, size_t length, PinFor reader) noexcept 
   if (range.count.value == 0) return;
   const int saved = errno;
   if (memory->state_->role == Role::kPager) {
-    slot_ = memory->state_->space->pager().pin(range).value;
+    slot_ = memory->state_->space->pin(range).value;
   } else {
     const fault::SignalsBlocked blocked;
     memory->state_->child.bring_in(range);

@@ -230,10 +230,24 @@ int FarSpace::protect(std::span<std::byte> pages, int protection) noexcept {
   return result;
 }
 
+PinSlot FarSpace::pin(PageRange range) noexcept {
+  const Pager::Pinned pinned = pager_.pin(range);
+  if (!pinned.has_brought_in) return pinned.slot;
+  const Locked locked(lock_);
+  if (ranges_.is_taken(range)) return pinned.slot;
+  // A system call with a stray pointer. What lies there has no access and no mark that says so: an evictor that copies
+  // would meet it. While it is pinned none does.
+  for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
+    const PageRange one{page, PageCount{1}};
+    if (!ranges_.is_taken(one)) pager_.discard(one, 0, fault::kNear | fault::kProtected);
+  }
+  return pinned.slot;
+}
+
 bool FarSpace::can_read(PageRange range) noexcept {
   if (!pager_.can_read(range)) return false;
   const Locked locked(lock_);
-  return ranges_.is_taken(range);  // a pin has made pages of an unmapped range resident, too
+  return ranges_.is_taken(range);  // a pin that is being made may have brought in pages of an unmapped range
 }
 
 void FarSpace::make_near(std::span<std::byte> pages) noexcept {

@@ -81,6 +81,8 @@ class FarSpace {
   void unmap(std::span<std::byte> pages) noexcept;
   void discard(std::span<std::byte> pages) noexcept;
   int protect(std::span<std::byte> pages, int protection) noexcept;
+  // Makes the pages resident until unpin() of the pager. Pages of ranges that are not mapped stay away.
+  PinSlot pin(PageRange range) noexcept;
   // Of pinned pages: may the process read them all?
   bool can_read(PageRange range) noexcept;
   void make_near(std::span<std::byte> pages) noexcept;

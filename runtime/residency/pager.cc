@@ -243,8 +243,8 @@ void Pager::release_near(PageRange range) noexcept {
   }
 }
 
-PinSlot Pager::pin(PageRange range) noexcept {
-  const PinSlot slot = pins_.publish(range);
+Pager::Pinned Pager::pin(PageRange range) noexcept {
+  Pinned pinned{pins_.publish(range), false};
   stats::bump(parts_.counters().pins);
   for (PageNumber page = range.first; page < range.end(); page = page + PageCount{1}) {
     // After the publication: see pins.h.
@@ -254,8 +254,9 @@ PinSlot Pager::pin(PageRange range) noexcept {
     const fault::SignalsBlocked blocked;
     const auto ahead = static_cast<uint32_t>(std::min<uint64_t>(64, (range.end() - page).value));
     stats::bump(parts_.counters().pin_faults, resolver_.bring_in(page, ahead));
+    pinned.has_brought_in = true;
   }
-  return slot;
+  return pinned;
 }
 
 bool Pager::can_read(PageRange range) const noexcept {

@@ -72,7 +72,11 @@ class Pager final : public fault::Residency {
   bool has_flagged(PageRange range, uint32_t flags) const noexcept;
 
   // Publishes the range, then makes all of it resident; async-signal-safe.
-  PinSlot pin(PageRange range) noexcept;
+  struct Pinned {
+    PinSlot slot;
+    bool has_brought_in;  // at least one page was not here
+  };
+  Pinned pin(PageRange range) noexcept;
   // Of pinned pages: are all of them here, and has the program left them readable and its own alone?
   bool can_read(PageRange range) const noexcept;
   void unpin(PinSlot slot) noexcept { pins_.withdraw(slot); }

@@ -121,7 +121,7 @@ void run_against_map(World& world, uint64_t seed, int steps) {
         break;
       case 13:
         if (pins.size() < 3) {
-          pins[world.pager.pin(range).value] = range;
+          pins[world.pager.pin(range).slot.value] = range;
         } else {
           world.pager.unpin({pins.begin()->first});
           pins.erase(pins.begin());
@@ -282,7 +282,7 @@ TEST_CASE("threads, eviction, write-back, discards and pins never mix up a page"
               expected.erase(page.value);
               break;
             case 4: {
-              const PinSlot pin = world.pager.pin({page, PageCount{1}});
+              const PinSlot pin = world.pager.pin({page, PageCount{1}}).slot;
               uint64_t seen = 0;
               // The kernel's access: no fault is allowed.
               if (!world.kernel.program_read(page, 0, seen) || seen != value) ++wrong;
