@@ -1,5 +1,5 @@
 // Transfers between descriptors and far memory. Large ones are pinned and made piece by piece; vectors of many far
-// buffers go through one near buffer, because a thread has few pins.
+// buffers go through near copies (near_vector.h), because a thread has few pins.
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -10,8 +10,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "runtime/placement/heap.h"
 #include "runtime/preload/guard.h"
+#include "runtime/preload/near_vector.h"
 #include "runtime/preload/raw_calls.h"
 #include "runtime/preload/real.h"
 
@@ -149,50 +149,12 @@ ssize_t send_short(void* buffer, size_t length, int flags, Call call) noexcept {
   return call(copy.instead_of(&whole, 1, length, flags)->iov_base);
 }
 
-// A near copy of (the beginning of) what a vector names, for system calls; gathered before or scattered after.
-class NearCopy {
- public:
-  NearCopy(const iovec* vector, size_t count, size_t bytes) noexcept
-      : vector_(vector), count_(count), size_(std::min(bytes, 2 * kPinnedAtOnce)) {
-    data_ = static_cast<char*>(placement::heap::allocate_near(size_));
-  }
-  ~NearCopy() { placement::heap::release(data_); }
-  NearCopy(const NearCopy&) = delete;
-  NearCopy& operator=(const NearCopy&) = delete;
-
-  bool exists() const noexcept { return data_ != nullptr; }
-  iovec whole() const noexcept { return {data_, size_}; }
-  void gather() noexcept {
-    each(size_, [](char* here, iovec part, size_t length) { memcpy(here, part.iov_base, length); });
-  }
-  void scatter(size_t bytes) noexcept {
-    each(std::min(bytes, size_),
-         [](char* here, iovec part, size_t length) { memcpy(part.iov_base, here, length); });
-  }
-
- private:
-  template <typename F>
-  void each(size_t bytes, F copy) noexcept {
-    size_t done = 0;
-    for (size_t i = 0; i < count_ && done < bytes; ++i) {
-      const size_t length = std::min(vector_[i].iov_len, bytes - done);
-      if (length != 0) copy(data_ + done, vector_[i], length);
-      done += length;
-    }
-  }
-  const iovec* vector_;
-  size_t count_;
-  size_t size_;
-  char* data_;
-};
-
-enum class Direction { kIn, kOut };
-
 // readv and relatives: `call(iovec*, count, offset)` with vectors that the kernel may touch. The transfer is short
 // only where the kernel's own would be, or after a piece of a stream.
 template <typename Call>
 ssize_t transfer_vector(const iovec* vector, int signed_count, Direction direction, int fd, Call call) noexcept {
   const auto count = static_cast<size_t>(std::max(signed_count, 0));
+  if (count > IOV_MAX) return call(vector, signed_count, 0);  // EINVAL
   const VectorShape shape = shape_of(vector, count);
   if (shape.far_buffers <= kMaxPinnedBuffers && shape.bytes <= 2 * kPinnedAtOnce) {
     Guards guards;
@@ -201,12 +163,10 @@ ssize_t transfer_vector(const iovec* vector, int signed_count, Direction directi
     return call(vector, signed_count, 0);
   }
   if (shape.bytes <= 2 * kPinnedAtOnce) {
-    NearCopy copy(vector, count, shape.bytes);
-    if (!copy.exists()) return -1;  // errno: ENOMEM, which these calls may give
-    if (direction == Direction::kOut) copy.gather();
-    const iovec whole = copy.whole();
-    const ssize_t moved = call(&whole, 1, 0);
-    if (direction == Direction::kIn && moved > 0) copy.scatter(static_cast<size_t>(moved));
+    NearVector near(vector, count, shape.bytes, direction, NearVector::Copies::kReused);
+    if (!near.exists()) return -1;
+    const ssize_t moved = call(near.parts(), static_cast<int>(near.count()), 0);
+    if (direction == Direction::kIn && moved > 0) near.scatter(static_cast<size_t>(moved));
     return moved;
   }
   size_t done = 0;
@@ -236,6 +196,7 @@ bool is_message_guarded(const msghdr* message) noexcept {
 // sendmsg and recvmsg with a header whose every pointer the kernel may follow.
 template <typename Call>
 ssize_t transfer_message(msghdr& message, Direction direction, int flags, Call call) noexcept {
+  if (message.msg_iovlen > IOV_MAX) return call(message);  // EMSGSIZE
   const VectorShape shape = shape_of(message.msg_iov, message.msg_iovlen);
   Guards guards;
   guards.bytes(message.msg_name, message.msg_namelen);
@@ -250,13 +211,12 @@ ssize_t transfer_message(msghdr& message, Direction direction, int flags, Call c
     return call(message);
   }
   // Of a stream, the beginning: a short transfer is an answer that callers of these must expect.
-  NearCopy copy(message.msg_iov, message.msg_iovlen, shape.bytes);
+  NearVector copy(message.msg_iov, message.msg_iovlen, std::min(shape.bytes, 2 * kPinnedAtOnce), direction,
+                  (flags & MSG_ZEROCOPY) != 0 ? NearVector::Copies::kLeftToKernel : NearVector::Copies::kReused);
   if (!copy.exists()) return -1;
-  if (direction == Direction::kOut) copy.gather();
-  iovec whole = copy.whole();
   msghdr near = message;
-  near.msg_iov = &whole;
-  near.msg_iovlen = 1;
+  near.msg_iov = copy.parts();
+  near.msg_iovlen = copy.count();
   const ssize_t moved = call(near);
   if (direction == Direction::kIn && moved >= 0) {
     copy.scatter(static_cast<size_t>(moved));
@@ -266,6 +226,10 @@ ssize_t transfer_message(msghdr& message, Direction direction, int flags, Call c
   }
   return moved;
 }
+
+// The kernel numbers what it sends with MSG_ZEROCOPY by the calls, and the program counts its own: one piece, a short
+// count.
+Next after_send(int flags) noexcept { return (flags & MSG_ZEROCOPY) == 0 ? Next::kGoOn : Next::kStop; }
 
 Next after_receive(int flags) noexcept { return (flags & MSG_WAITALL) != 0 ? Next::kGoOn : Next::kStop; }
 
@@ -373,7 +337,7 @@ TIARA_INTERPOSE ssize_t send(int fd, const void* buffer, size_t length, int flag
   if (!is_guarded(buffer)) [[likely]] return TIARA_REAL(send)(fd, buffer, length, flags);
   return in_pieces(buffer, length, [=](char* piece, size_t size, size_t) {
     return send_short(piece, size, flags, [=](const void* bytes) { return TIARA_REAL(send)(fd, bytes, size, flags); });
-  }, always);
+  }, [=] { return after_send(flags); });
 }
 
 TIARA_INTERPOSE ssize_t __recv_chk(int fd, void* buffer, size_t length, size_t room, int flags) {
@@ -405,7 +369,7 @@ TIARA_INTERPOSE ssize_t sendto(int fd, const void* buffer, size_t length, int fl
     return send_short(piece, size, flags, [=](const void* bytes) {
       return TIARA_REAL(sendto)(fd, bytes, size, flags, address, address_length);
     });
-  }, always);
+  }, [=] { return after_send(flags); });
 }
 
 TIARA_INTERPOSE ssize_t recvmsg(int fd, msghdr* message, int flags) {
