@@ -406,6 +406,9 @@ TIARA_INTERPOSE int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flag
     const ssize_t bytes = sendmsg(fd, &messages[sent].msg_hdr, flags);
     if (bytes < 0) return sent > 0 ? static_cast<int>(sent) : -1;
     messages[sent].msg_len = static_cast<unsigned>(bytes);
+    // What follows a short message of a stream would leave a hole in it: the kernel stops there too.
+    const msghdr& header = messages[sent].msg_hdr;
+    if (static_cast<size_t>(bytes) < shape_of(header.msg_iov, header.msg_iovlen).bytes) return static_cast<int>(sent + 1);
   }
   return static_cast<int>(sent);
 }

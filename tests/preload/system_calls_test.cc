@@ -223,6 +223,35 @@ TEST_CASE("Several messages in one call") {
   CHECK(in.holds(1, 8000));
 }
 
+TEST_CASE("Several messages end with a short one, which would leave a hole in the stream") {
+  constexpr size_t kEach = 300'000;
+  Pair pair(SOCK_STREAM);
+  far::Object<mmsghdr[2]> messages;
+  far::Object<iovec[2]> vectors;
+  far::Block out(2 * kEach, 1);
+  std::thread reader([&] {
+    char bytes[40'000];
+    while (read(pair.b(), bytes, sizeof bytes) > 0) {}
+  });
+  bool has_hole = false;
+  int sends = 0;
+  for (int round = 0; round < 60; ++round) {
+    for (int i = 0; i < 2; ++i) {
+      (*vectors)[i] = {out.data() + i * kEach, kEach};
+      (*messages)[i] = {};
+      (*messages)[i].msg_hdr.msg_iov = &(*vectors)[i];
+      (*messages)[i].msg_hdr.msg_iovlen = 1;
+    }
+    const int sent = sendmmsg(pair.a(), *messages, 2, MSG_DONTWAIT);
+    if (sent > 0) ++sends;
+    if (sent == 2 && (*messages)[0].msg_len < kEach) has_hole = true;
+  }
+  shutdown(pair.a(), SHUT_WR);
+  reader.join();
+  CHECK(sends > 0);
+  CHECK_FALSE(has_hole);
+}
+
 TEST_CASE("Internet sockets with far addresses and options") {
   far::Object<sockaddr_in> address;
   far::Object<socklen_t> length;
