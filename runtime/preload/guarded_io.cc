@@ -408,7 +408,8 @@ TIARA_INTERPOSE int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flag
     messages[sent].msg_len = static_cast<unsigned>(bytes);
     // What follows a short message of a stream would leave a hole in it: the kernel stops there too.
     const msghdr& header = messages[sent].msg_hdr;
-    if (static_cast<size_t>(bytes) < shape_of(header.msg_iov, header.msg_iovlen).bytes) return static_cast<int>(sent + 1);
+    if (static_cast<size_t>(bytes) < shape_of(header.msg_iov, header.msg_iovlen).bytes)
+      return static_cast<int>(sent + 1);
   }
   return static_cast<int>(sent);
 }
