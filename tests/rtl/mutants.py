@@ -113,6 +113,10 @@ MUTANTS = [
     ("mover", "i[LineW-1:0] > a_high_q", "i[LineW-1:0] > a_high_q + 1'b1", "a move writes a byte behind its end"),
     ("mover", "q_from > q_to[LineW-1:0] && q_lines != '0", "1'b0", "no line is read ahead of the first write"),
     ("mover", "(SlotW+1)'(1 << SlotW)", "(SlotW+1)'((1 << SlotW) + 1)", "a place of the ring is asked for twice"),
+    ("core", "r_retry || (!r_sleeps_q && !r_ends_q)", "(!r_sleeps_q && !r_ends_q)",
+     "who was turned away is not put back"),
+    ("core", "w_back_q || (ans_go && ans_wakes_q)", "w_back_q || (ans_go && ans_wakes_q && !d_valid_q)",
+     "who is answered while another is issued does not wake"),
 ]
 RTL = pathlib.Path(__file__).resolve().parents[2] / "nic/rtl"
 CORE = ("ready", "shift", "serial", "pad", "check", "core")
@@ -176,7 +180,7 @@ def formal(build, number):
     with tempfile.TemporaryDirectory() as scratch:
         write_sources(pathlib.Path(scratch), number)
         for what in {"dispatch": (where, "dispatch_full"), "core": (where, "progress")}.get(where, (where,)):
-            done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "300"],
+            done = subprocess.run([RTL / "formal/run.sh", build / "nic/rtl", what, FORMAL_FRAMES[what], "900"],
                                   capture_output=True, text=True, env={**os.environ, "TIARA_RTL": scratch})
             if done.returncode == 1:
                 name, _, frame = done.stdout.strip().split("/")[-1].partition(" fails ")
