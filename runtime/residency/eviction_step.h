@@ -20,9 +20,9 @@ struct EvictionStep {
   uint32_t most_pages;  // with more pages to leave the neighbourhood is halved, down to one cluster
 };
 
-// Shares of what may be here. What leaves is small, so that a small memory does not lose a large part of itself at once,
-// and whoever pays for the step does not wait for long: measured, twice as much saves a tenth more and doubles the
-// slowest hundredth. Where it is looked for is wide, so that steps are full where most pages are hot or away.
+// Shares of what may be here. What leaves is small, so that a small memory does not lose a large part of itself at
+// once, and whoever pays for the step does not wait for long: measured, twice as much saves a tenth more and doubles
+// the slowest hundredth. Where it is looked for is wide, so that steps are full where most pages are hot or away.
 constexpr uint64_t kSpanShare = 2;
 constexpr uint64_t kStepShare = 32;
 // Of what staging may hold, which write-back has to empty meanwhile.
